@@ -1,0 +1,159 @@
+"""Settings: one typed tree, read once at the start.
+
+Sources, the strongest first: command-line flags, environment (`WHIPWAY_HTTP__PORT`), a TOML file, defaults.
+All of them name keys the same way, so they are merged into one plain dictionary and checked once. A key that
+does not exist is an error that names the nearest one that does. `whipway.example.toml` at the top of the
+repository shows every key with its default; a test keeps it so.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
+
+ENV_PREFIX = "WHIPWAY_"
+
+IpAddress = IPv4Address | IPv6Address
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. The message is one line and names the key."""
+
+
+def _split_commas(value: object) -> object:
+    """The environment and flags hold text only: a list is written there with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HttpSettings(_Section):
+    """The HTTP server: WHIP endpoint and page."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: HttpUrl | None = None
+    """What clients see when a proxy stands in front of this server; Location is made from it."""
+
+
+class MediaSettings(_Section):
+    """The UDP socket that carries ICE, DTLS and SRTP."""
+
+    host: IpAddress = IPv4Address("127.0.0.1")
+    port: Port = 8200
+    public_addresses: Annotated[list[IpAddress], BeforeValidator(_split_commas), Field(max_length=8)] = []
+    """Announced as ICE candidates. Empty: `host`, or this machine's own address when `host` is a wildcard."""
+
+
+class RtmpSettings(_Section):
+    """The embedded RTMP origin."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 1935
+
+
+class SessionSettings(_Section):
+    """Limits of WHIP sessions."""
+
+    setup_timeout: Seconds = 10.0
+    """Seconds a client may take from its POST to the end of the DTLS handshake."""
+    silence_timeout: Seconds = 5.0
+    """Seconds an established client may be silent before its session is ended."""
+    max_sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
+class LogSettings(_Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(_Section):
+    """The whole tree; `load_settings` builds it."""
+
+    http: HttpSettings = HttpSettings()
+    media: MediaSettings = MediaSettings()
+    rtmp: RtmpSettings = RtmpSettings()
+    session: SessionSettings = SessionSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Settings:
+    """Merge the sources and return the checked tree. `flags` maps dotted keys to values as text.
+
+    Raises ConfigError.
+    """
+    values = _read_toml(path) if path else {}
+    for key, value in _environment_keys(environment or {}):
+        _put(values, key, value)
+    for key, value in (flags or {}).items():
+        _put(values, key, value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+
+
+def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Every key of the tree, dotted, in the order of the classes above."""
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from known_keys(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _environment_keys(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENV_PREFIX):
+            yield name.removeprefix(ENV_PREFIX).lower().replace("__", "."), value
+
+
+def _put(values: dict[str, Any], key: str, value: str) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(_unknown_key(key))
+        values = inner
+    values[last] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(key)
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}: {message}, got {str(first['input'])[:80]!r}"
+
+
+def _unknown_key(key: str) -> str:
+    nearest = difflib.get_close_matches(key, list(known_keys()), n=1, cutoff=0.0)
+    return f"{key}: there is no such key; the nearest one is {nearest[0]}"

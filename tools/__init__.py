@@ -1,0 +1,1 @@
+"""Programs for developers: the demo, and what the tests and it share."""
