@@ -1,0 +1,1 @@
+"""Elementary streams: H.264, Opus, AAC and FLV tag bodies. Knows no protocol."""

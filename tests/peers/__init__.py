@@ -1,0 +1,1 @@
+"""The other side: small senders and receivers that tests run against."""

@@ -1,0 +1,113 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whipway.media import flv
+
+AVCC = bytes.fromhex("0142c01fffe10004674200010100026800")
+
+
+def test_video_bodies():
+    assert flv.avc_sequence_header(AVCC) == b"\x17\x00\x00\x00\x00" + AVCC
+    assert flv.avc_frame([b"\x65\x88"], True) == b"\x17\x01\x00\x00\x00" + b"\x00\x00\x00\x02\x65\x88"
+    assert flv.avc_frame([b"\x41\x9a", b"\x01"], False, 66) == (
+        b"\x27\x01\x00\x00\x42" + b"\x00\x00\x00\x02\x41\x9a" + b"\x00\x00\x00\x01\x01"
+    )
+    assert flv.avc_frame([], False, -1) == b"\x27\x01\xff\xff\xff"
+    assert flv.avc_end_of_sequence() == b"\x17\x02\x00\x00\x00"
+
+
+def test_audio_bodies():
+    assert flv.aac_sequence_header(b"\x11\x90") == b"\xaf\x00\x11\x90"
+    assert flv.aac_frame(b"\x21\x10") == b"\xaf\x01\x21\x10"
+
+
+def test_metadata_of_both_kinds():
+    values = flv.metadata(width=1280, height=720, frame_rate=25, sample_rate=48000, channels=2)
+    assert values == {
+        "width": 1280.0,
+        "height": 720.0,
+        "videocodecid": 7.0,
+        "framerate": 25.0,
+        "audiocodecid": 10.0,
+        "audiosamplerate": 48000.0,
+        "audiosamplesize": 16.0,
+        "audiochannels": 2.0,
+        "stereo": True,
+        "encoder": "Whipway",
+    }
+
+
+def test_metadata_names_only_what_is_there():
+    assert flv.metadata() == {"encoder": "Whipway"}
+    assert flv.metadata(width=640, height=None) == {"encoder": "Whipway"}
+    assert set(flv.metadata(width=640, height=360)) == {"width", "height", "videocodecid", "encoder"}
+    mono = flv.metadata(sample_rate=48000, channels=1)
+    assert (mono["stereo"], mono["audiochannels"]) == (False, 1.0)
+    assert "width" not in mono
+
+
+NOTHING = (False, False)
+HEADER = (True, False)
+KEYFRAME = (False, True)
+
+VIDEO = [
+    ("empty", b"", NOTHING),
+    ("AVC sequence header", flv.avc_sequence_header(AVCC), HEADER),
+    ("AVC key frame", flv.avc_frame([b"\x65"], True), KEYFRAME),
+    ("AVC inter frame", flv.avc_frame([b"\x41"], False), NOTHING),
+    ("AVC end of sequence", flv.avc_end_of_sequence(), NOTHING),
+    ("AVC cut", b"\x17", NOTHING),
+    ("AVC seek command: its 0 is no packet type", b"\x57\x00", NOTHING),
+    ("H.263 key frame", b"\x12\x00\x00", KEYFRAME),
+    ("H.263 inter frame", b"\x22\x00\x00", NOTHING),
+    ("extended sequence start", b"\x90hvc1\x01", HEADER),
+    ("extended key frame", b"\x91hvc1\x00\x00\x00\x01", KEYFRAME),
+    ("extended key frame without composition time", b"\x93av01\x01", KEYFRAME),
+    ("extended inter frame", b"\xa1hvc1\x00\x00\x00\x01", NOTHING),
+    ("extended sequence end", b"\x92hvc1", NOTHING),
+    ("extended metadata", b"\x94hvc1\x00", NOTHING),
+    ("extended command", b"\xd0\x00", NOTHING),
+    # ModEx with 3 bytes of nanoseconds in front of CodedFramesX and of SequenceStart.
+    ("modified key frame", b"\x97\x02\x00\x00\x01\x03hvc1\x01", KEYFRAME),
+    ("modified sequence start", b"\x97\x02\x00\x00\x01\x00hvc1\x01", HEADER),
+    ("modified twice", b"\x97\x02\x00\x00\x01\x07\x00\xff\x10hvc1", HEADER),
+    ("modifier of 300 bytes", b"\x97\xff\x01\x2b" + bytes(300) + b"\x00hvc1", HEADER),
+    ("modifier cut", b"\x97\x02\x00\x00\x01", NOTHING),
+    ("modifier without size", b"\x97", NOTHING),
+    ("modifiers without end", b"\x97" + b"\x00\x00\x07" * 30, NOTHING),
+    ("multitrack sequence start", b"\x96\x00hvc1\x00\x01", HEADER),
+    ("multitrack key frame", b"\x96\x11hvc1\x00\x01", KEYFRAME),
+    ("multitrack cut", b"\x96", NOTHING),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), [row[1:] for row in VIDEO], ids=[row[0] for row in VIDEO])
+def test_what_a_video_body_is(body: bytes, expected: tuple[bool, bool]):
+    assert (flv.is_video_sequence_header(body), flv.is_keyframe(body)) == expected
+
+
+AUDIO = [
+    ("empty", b"", False),
+    ("AAC sequence header", flv.aac_sequence_header(b"\x11\x90"), True),
+    ("AAC frame", flv.aac_frame(b"\x21"), False),
+    ("AAC cut", b"\xaf", False),
+    ("MP3", b"\x2f\x00", False),
+    ("extended sequence start", b"\x90Opus" + b"OpusHead", True),
+    ("extended frame", b"\x91Opus\xfc", False),
+    ("extended multichannel configuration", b"\x94Opus\x00\x02", False),
+    ("modified sequence start", b"\x97\x02\x00\x00\x01\x00Opus", True),
+    ("multitrack sequence start", b"\x95\x00Opus\x00", True),
+    ("multitrack frame", b"\x95\x01Opus\x00", False),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), [row[1:] for row in AUDIO], ids=[row[0] for row in AUDIO])
+def test_what_an_audio_body_is(body: bytes, expected: bool):
+    assert flv.is_audio_sequence_header(body) == expected
+
+
+@given(st.binary(max_size=40))
+def test_the_readers_take_any_bytes(body: bytes):
+    assert not (flv.is_video_sequence_header(body) and flv.is_keyframe(body))
+    assert flv.is_audio_sequence_header(body) in (True, False)

@@ -1,0 +1,99 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.peers.h264 import annexb_join, annexb_split
+
+from whipway.failures import DropReason, ParseError
+from whipway.media.nal import BitReader, NalType, nal_type, remove_emulation_prevention, to_avcc
+
+
+def reader(bits: str) -> BitReader:
+    bits = bits.replace(" ", "")
+    bits += "0" * (-len(bits) % 8)
+    return BitReader(int(bits, 2).to_bytes(len(bits) // 8, "big"))
+
+
+def test_nal_type_is_the_low_five_bits():
+    assert nal_type(b"\x67\x42") == NalType.SPS
+    assert nal_type(b"\x25") == NalType.IDR
+
+
+def test_to_avcc_puts_the_length_in_four_bytes_in_front_of_each():
+    assert to_avcc([b"\x67\x01", b"\x65" + bytes(299)]) == (
+        b"\x00\x00\x00\x02\x67\x01" + b"\x00\x00\x01\x2c\x65" + bytes(299)
+    )
+    assert to_avcc([]) == b""
+
+
+@pytest.mark.parametrize(
+    ("coded", "plain"),
+    [
+        (b"\x67\x00\x00\x03\x01", b"\x67\x00\x00\x01"),
+        (b"\x67\x00\x00\x03\x00\x00\x03", b"\x67\x00\x00\x00\x00"),
+        (b"\x67\x00\x00\x03\x03", b"\x67\x00\x00\x03"),
+        (b"\x67\x00\x03\x00\x03", b"\x67\x00\x03\x00\x03"),
+    ],
+)
+def test_emulation_prevention_bytes_go(coded: bytes, plain: bytes):
+    assert remove_emulation_prevention(coded) == plain
+
+
+def emulate(rbsp: bytes) -> bytes:
+    """The encoder's side of 7.3.1, byte by byte."""
+    out = bytearray()
+    for byte in rbsp:
+        if byte <= 3 and out[-2:] == b"\x00\x00":
+            out.append(3)
+        out.append(byte)
+    return bytes(out)
+
+
+@given(st.lists(st.sampled_from([0, 0, 1, 3, 255]), max_size=60).map(bytes))
+def test_emulation_prevention_is_undone_exactly(rbsp: bytes):
+    assert remove_emulation_prevention(emulate(b"\x67" + rbsp)) == b"\x67" + rbsp
+
+
+def test_bits_are_read_from_the_first_to_the_last():
+    bits = reader("1 010 11110000 1010101010101010")
+    assert bits.flag()
+    assert bits.u(3) == 2
+    assert bits.u(0) == 0
+    assert bits.u(8) == 0xF0
+    assert bits.u(16) == 0xAAAA
+    assert not bits.flag()
+
+
+# ITU-T H.264, Table 9-2 and Table 9-3.
+@pytest.mark.parametrize(
+    ("code", "unsigned", "signed"),
+    [("1", 0, 0), ("010", 1, 1), ("011", 2, -1), ("00100", 3, 2), ("00101", 4, -2), ("0001000", 7, 4)],
+)
+def test_exp_golomb_codes(code: str, unsigned: int, signed: int):
+    assert reader(code).ue() == unsigned
+    assert reader(code).se() == signed
+
+
+def test_the_longest_exp_golomb_code():
+    assert reader("0" * 31 + "1" + "1" * 31).ue() == 2**32 - 2
+
+
+@pytest.mark.parametrize("bits", ["0" * 32 + "1" + "0" * 32, "0000 0000", "0000 0001"])
+def test_an_exp_golomb_code_that_does_not_end(bits: str):
+    with pytest.raises(ParseError) as error:
+        reader(bits).ue()
+    assert error.value.reason == DropReason.H264_MALFORMED
+
+
+def test_reading_past_the_end():
+    bits = reader("00000001")
+    assert bits.u(7) == 0
+    with pytest.raises(ParseError) as error:
+        bits.u(2)
+    assert error.value.reason == DropReason.H264_MALFORMED
+    assert bits.flag()
+
+
+def test_annexb_of_the_peer():
+    nals = [b"\x67\x42", b"\x68\xce\x00\x00\x03\x01", b"\x65\x88"]
+    assert annexb_split(annexb_join(nals)) == nals
+    assert annexb_split(b"\x00\x00\x01\x09\xf0\x00\x00\x01\x65\x88") == [b"\x09\xf0", b"\x65\x88"]
