@@ -1,0 +1,146 @@
+"""Puts the packets of one track back in order, and gives a missing one up in time.
+
+There is no playout here, so nothing is delayed on purpose: a packet with the expected number goes straight
+through. A packet ahead of a gap waits until the gap is filled, until the oldest of those waiting has waited
+`max_wait`, or until more than `capacity` are waiting; then the gap is given up. What comes out is a sequence
+of packets in which `None` says "packets before the next one are lost for good", so that whoever assembles
+frames learns of each gap at its very place.
+
+A restart of the sender shows as two packets with consecutive numbers far from the expected one (RFC 3550,
+A.1); one alone is held and not believed. `missing` names the absent numbers for whoever asks for them again.
+"""
+
+from collections.abc import Sequence
+
+from whipway.protocol.rtp.packet import Packet
+from whipway.protocol.rtp.sequence import MAX_JUMP
+
+CAPACITY_PACKETS = 512
+"""Half a second of 10 Mbit/s video."""
+MAX_WAIT = 0.2
+"""Seconds: two round trips of a poor mobile path, enough for a retransmission to arrive."""
+MAX_MISSING = 256
+"""Numbers named at once: more cannot be asked for in good time."""
+
+
+class ReorderBuffer:
+    """In-order packets of one track; sequence numbers are extended ones (`Extender(16)`).
+
+    `max_wait` (seconds) may be changed at any time. The counts are for snapshots.
+    """
+
+    __slots__ = (
+        "_candidate",
+        "_capacity",
+        "_next",
+        "_started",
+        "_waiting",
+        "duplicates",
+        "late",
+        "lost",
+        "max_wait",
+        "resets",
+    )
+
+    def __init__(self, capacity: int = CAPACITY_PACKETS, max_wait: float = MAX_WAIT) -> None:
+        self._capacity = capacity
+        self._next = 0
+        self._started = False
+        # Each packet with its arrival. All of them are beyond the first gap and time does not run backwards,
+        # so the first of the dictionary tells since when that gap is known.
+        self._waiting: dict[int, tuple[float, Packet]] = {}
+        self._candidate: tuple[int, Packet] | None = None
+        self.max_wait = max_wait
+        self.duplicates = 0
+        """Packets whose number was waiting already (RTP_DUPLICATE)."""
+        self.late = 0
+        """Packets behind what was handed on, and lone ones far from it (RTP_LATE)."""
+        self.lost = 0
+        """Numbers given up; those skipped by a reset are not known to have been sent."""
+        self.resets = 0
+        """Times that the sender started anew."""
+
+    def insert(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
+        """Take one packet and return those that are now in order; None among them marks a gap."""
+        if sequence == self._next and self._started and not self._waiting:
+            self._next = sequence + 1
+            return (packet,)
+        return self._insert_apart(sequence, packet, now)
+
+    def expire(self, now: float) -> Sequence[Packet | None]:
+        """Give up the gaps that are older than `max_wait`; call it at `deadline`. Output as of `insert`."""
+        ready: list[Packet | None] = []
+        while self._waiting and self._oldest_arrival() + self.max_wait <= now:
+            self._give_up(ready)
+        return ready
+
+    def deadline(self) -> float | None:
+        """When `expire` has something to do; None while nothing waits."""
+        return self._oldest_arrival() + self.max_wait if self._waiting else None
+
+    def missing(self, limit: int = MAX_MISSING) -> list[int]:
+        """The extended numbers that are absent before the last one waiting, lowest first, at most `limit`."""
+        absent: list[int] = []
+        if self._waiting:
+            for sequence in range(self._next, max(self._waiting)):
+                if sequence not in self._waiting:
+                    absent.append(sequence)
+                    if len(absent) == limit:
+                        break
+        return absent
+
+    def _insert_apart(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
+        if not self._started:
+            self._started = True
+            self._next = sequence + 1
+            return (packet,)
+        ahead = sequence - self._next
+        if ahead > MAX_JUMP or ahead < -MAX_JUMP:
+            return self._insert_far(sequence, packet)
+        if ahead < 0:
+            self.late += 1
+            return ()
+        if sequence in self._waiting:
+            self.duplicates += 1
+            return ()
+        self._waiting[sequence] = (now, packet)
+        ready: list[Packet | None] = []
+        if ahead == 0:
+            self._release(ready)
+        elif len(self._waiting) > self._capacity:
+            self._give_up(ready)
+        return ready
+
+    def _insert_far(self, sequence: int, packet: Packet) -> Sequence[Packet | None]:
+        # RFC 3550, A.1: "Two sequential packets -- assume that the other side restarted without telling us".
+        candidate = self._candidate
+        if candidate is None or sequence != candidate[0] + 1:
+            self.late += candidate is not None
+            self._candidate = (sequence, packet)
+            return ()
+        ready: list[Packet | None] = []
+        while self._waiting:
+            self._give_up(ready)
+        self._candidate = None
+        self._next = sequence + 1
+        self.resets += 1
+        ready += (None, candidate[1], packet)
+        return ready
+
+    def _give_up(self, ready: list[Packet | None]) -> None:
+        # The walk is at most MAX_JUMP long and each number is passed once.
+        first = self._next
+        while self._next not in self._waiting:
+            self._next += 1
+        self.lost += self._next - first
+        ready.append(None)
+        self._release(ready)
+
+    def _release(self, ready: list[Packet | None]) -> None:
+        waiting = self._waiting
+        while self._next in waiting:
+            ready.append(waiting.pop(self._next)[1])
+            self._next += 1
+
+    def _oldest_arrival(self) -> float:
+        return next(iter(self._waiting.values()))[0]
