@@ -1,0 +1,87 @@
+"""SRTP and SRTCP (RFC 3711; AES-GCM: RFC 7714) of one session, done by libsrtp through pylibsrtp.
+
+Two libsrtp sessions with wildcard SSRCs, one per direction, keyed with what the DTLS handshake exported.
+libsrtp makes a stream (replay window, rollover counter) for every new SSRC, but only after its first packet
+proved authentic, so strangers cannot grow the table; `MAX_STREAMS` bounds what the peer itself can do.
+Packets are bytes in and bytes out; which track an SSRC belongs to is decided above.
+"""
+
+from collections.abc import Callable
+
+from pylibsrtp import Error, Policy, Session
+
+from whipway.failures import DropReason, ParseError
+
+REPLAY_WINDOW_PACKETS = 1024
+"""Retransmissions may come a second late: 800 packets of 8 Mbit/s video. The default of libsrtp is 128."""
+
+MAX_STREAMS = 64
+"""Distinct SSRCs of a peer: audio, video, RTX and senders of RTCP are under ten, with room for restarts."""
+
+MAX_PACKET_BYTES = 1500
+"""pylibsrtp's buffer; no datagram on an Ethernet path carries more than 1472."""
+
+_PROFILES: dict[str, int] = {
+    "SRTP_AEAD_AES_128_GCM": Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    "SRTP_AEAD_AES_256_GCM": Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+    "SRTP_AES128_CM_SHA1_80": Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+}
+
+
+class SrtpSession:
+    """Protects what goes to the peer and opens what comes from it.
+
+    `profile` is the name DTLS negotiated; keys are the master key followed by the master salt.
+    """
+
+    def __init__(self, profile: str, local_key: bytes, remote_key: bytes) -> None:
+        self._outbound = Session(_policy(profile, local_key, Policy.SSRC_ANY_OUTBOUND))
+        self._inbound = Session(_policy(profile, remote_key, Policy.SSRC_ANY_INBOUND))
+        self._ssrcs: set[bytes] = set()
+
+    def unprotect_rtp(self, data: bytes) -> bytes:
+        """The RTP packet in one datagram. Raises ParseError: SRTP_AUTHENTICATION, _REPLAY or _SSRC_LIMIT."""
+        return self._unprotect(self._inbound.unprotect, data, data[8:12])
+
+    def unprotect_rtcp(self, data: bytes) -> bytes:
+        """The compound RTCP packet in one datagram. Raises as `unprotect_rtp`."""
+        return self._unprotect(self._inbound.unprotect_rtcp, data, data[4:8])
+
+    def protect_rtp(self, packet: bytes) -> bytes:
+        """The datagram for one RTP packet of at most 1356 bytes. A repeated sequence number is allowed."""
+        protected: bytes = self._outbound.protect(packet)
+        return protected
+
+    def protect_rtcp(self, packet: bytes) -> bytes:
+        """The datagram for one compound RTCP packet of at most 1352 bytes."""
+        protected: bytes = self._outbound.protect_rtcp(packet)
+        return protected
+
+    def _unprotect(self, operation: Callable[[bytes], bytes], data: bytes, ssrc: bytes) -> bytes:
+        is_new = ssrc not in self._ssrcs
+        if is_new and len(self._ssrcs) == MAX_STREAMS:
+            raise ParseError(DropReason.SRTP_SSRC_LIMIT)
+        if len(data) > MAX_PACKET_BYTES:
+            raise ParseError(DropReason.SRTP_AUTHENTICATION, "too long")
+        try:
+            packet = operation(data)
+        except Error as error:
+            raise _parse_error(str(error)) from None
+        if is_new:
+            self._ssrcs.add(ssrc)
+        return packet
+
+
+def _policy(profile: str, key: bytes, ssrc_type: int) -> Policy:
+    policy = Policy(key=key, ssrc_type=ssrc_type, srtp_profile=_PROFILES[profile])
+    policy.window_size = REPLAY_WINDOW_PACKETS
+    # The very same packet may be sent again as a retransmission (RFC 3711 section 3.3.2 has receivers check
+    # for replays, not senders). Without meaning for the inbound session.
+    policy.allow_repeat_tx = True
+    return policy
+
+
+def _parse_error(text: str) -> ParseError:
+    """libsrtp's status text as a drop reason: too short, unparsable or forged is all "not authentic"."""
+    is_replay = text.startswith("replay check failed") or text == "packet index is too old to consider"
+    return ParseError(DropReason.SRTP_REPLAY if is_replay else DropReason.SRTP_AUTHENTICATION, text)

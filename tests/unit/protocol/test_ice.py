@@ -1,0 +1,265 @@
+"""The lite ICE agent, checked by a peer made of nothing but STUN messages."""
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whipway.failures import DropReason, ParseError
+from whipway.protocol.ice import (
+    MAX_VALIDATED_ADDRESSES,
+    SELECTION_TIMEOUT,
+    AddressSelected,
+    IceAgent,
+    generate_credentials,
+)
+from whipway.protocol.stun import (
+    BINDING,
+    Attribute,
+    Message,
+    MessageClass,
+    parse_message,
+    parse_xor_address,
+    verify_integrity,
+)
+
+UFRAG, PWD, REMOTE_UFRAG = "local+/1", "a password of 24 letters", "peer"
+HOME = ("192.0.2.7", 40000)
+MOBILE = ("198.51.100.9", 50000)
+TRANSACTION_ID = b"0123456789ab"
+HOST, RELAY = 2130706431, 16777215  # PRIORITY of a host and of a relayed candidate, RFC 8445 section 5.1.2
+
+
+def make_agent() -> IceAgent:
+    return IceAgent(ufrag=UFRAG, pwd=PWD, remote_ufrag=REMOTE_UFRAG)
+
+
+def check(
+    *,
+    username: str | None = f"{UFRAG}:{REMOTE_UFRAG}",
+    key: str | None = PWD,
+    priority: int | None = HOST,
+    nominate: bool = False,
+    role: int = Attribute.ICE_CONTROLLING,
+    more: dict[int, bytes] | None = None,
+) -> bytes:
+    """A connectivity check as a full, controlling agent sends it."""
+    attributes: dict[int, bytes] = {role: bytes(8)}
+    if username is not None:
+        attributes[Attribute.USERNAME] = username.encode()
+    if priority is not None:
+        attributes[Attribute.PRIORITY] = priority.to_bytes(4, "big")
+    if nominate:
+        attributes[Attribute.USE_CANDIDATE] = b""
+    message = Message(MessageClass.REQUEST, BINDING, TRANSACTION_ID, attributes | (more or {}))
+    return message.serialize(None if key is None else key.encode())
+
+
+def answer(agent: IceAgent, data: bytes, addr=HOME, now: float = 0.0) -> Message:
+    """The one response to `data`, which went back to where it came from, properly protected."""
+    agent.receive_datagram(data, addr, now)
+    [(response, destination)] = agent.datagrams_to_send()
+    assert destination is addr
+    assert verify_integrity(response, PWD.encode())
+    message = parse_message(response)
+    assert (message.method, message.transaction_id) == (BINDING, TRANSACTION_ID)
+    assert Attribute.FINGERPRINT in message.attributes
+    return message
+
+
+def assert_untouched(agent: IceAgent) -> None:
+    assert agent.datagrams_to_send() == []
+    assert agent.events() == []
+    assert agent.selected is None
+    assert agent.last_check is None
+    assert not agent.is_validated(HOME)
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        "addr", [HOME, ("2001:db8::7", 40000, 0, 0), ("fe80::1%2", 9, 0, 2)], ids=["ipv4", "ipv6", "scoped"]
+    )
+    def test_success_says_where_it_came_from(self, addr):
+        agent = make_agent()
+        response = answer(agent, check(), addr, 5.0)
+        assert response.message_class is MessageClass.SUCCESS
+        mapped = parse_xor_address(response.attributes[Attribute.XOR_MAPPED_ADDRESS], TRANSACTION_ID)
+        assert mapped == (addr[0].partition("%")[0], addr[1])
+        assert agent.is_validated(addr)
+        assert agent.selected == addr
+        assert agent.last_check == 5.0
+
+    def test_priority_and_role_may_be_missing(self):
+        request = Message(
+            MessageClass.REQUEST,
+            BINDING,
+            TRANSACTION_ID,
+            {Attribute.USERNAME: f"{UFRAG}:{REMOTE_UFRAG}".encode()},
+        )
+        assert answer(make_agent(), request.serialize(PWD.encode())).message_class is MessageClass.SUCCESS
+
+    def test_consent_is_the_last_check(self):
+        agent = make_agent()
+        for now in (1.0, 6.0, 11.5):
+            answer(agent, check(), HOME, now)
+            assert agent.last_check == now
+
+    def test_outputs_are_handed_out_once(self):
+        agent = make_agent()
+        answer(agent, check())
+        assert agent.events() == [AddressSelected(HOME)]
+        assert agent.events() == []
+        assert agent.datagrams_to_send() == []
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (check(username=f"other:{REMOTE_UFRAG}"), DropReason.STUN_UNKNOWN_USER),
+            (check(username=f"{UFRAG}:other"), DropReason.STUN_UNKNOWN_USER),
+            (check(username=None), DropReason.STUN_UNKNOWN_USER),
+            (check(key="another password"), DropReason.STUN_INTEGRITY),
+            (check(key=None), DropReason.STUN_INTEGRITY),
+            (check(more={Attribute.PRIORITY: b"12345"}), DropReason.STUN_MALFORMED),
+            (
+                Message(MessageClass.REQUEST, 0x003, TRANSACTION_ID, {}).serialize(PWD.encode()),
+                DropReason.STUN_MALFORMED,
+            ),
+            (check()[:-1], DropReason.STUN_MALFORMED),
+        ],
+        ids=["user", "remote user", "no user", "key", "no key", "priority", "method", "cut"],
+    )
+    def test_dropped_in_silence(self, data, reason):
+        agent = make_agent()
+        with pytest.raises(ParseError) as caught:
+            agent.receive_datagram(data, HOME, 1.0)
+        assert caught.value.reason is reason
+        assert_untouched(agent)
+
+    @pytest.mark.parametrize("kind", [MessageClass.INDICATION, MessageClass.SUCCESS, MessageClass.ERROR])
+    def test_all_but_requests_are_ignored(self, kind):
+        agent = make_agent()
+        agent.receive_datagram(Message(kind, BINDING, TRANSACTION_ID, {}).serialize(), HOME, 1.0)
+        assert_untouched(agent)
+
+    def test_a_controlled_peer_is_told_to_switch(self):
+        agent = make_agent()
+        response = answer(agent, check(role=Attribute.ICE_CONTROLLED))
+        assert response.message_class is MessageClass.ERROR
+        assert response.attributes[Attribute.ERROR_CODE] == b"\0\0\x04\x57Role Conflict"
+        assert_untouched(agent)
+
+    def test_unknown_comprehension_required_attributes_are_listed(self):
+        agent = make_agent()
+        response = answer(agent, check(more={0x7777: b"", 0x0003: b"abcd", 0xC057: b"\0\0\0\1"}))
+        assert response.message_class is MessageClass.ERROR
+        assert response.attributes[Attribute.ERROR_CODE] == b"\0\0\x04\x14Unknown Attribute"
+        assert response.attributes[Attribute.UNKNOWN_ATTRIBUTES] == b"\x77\x77\x00\x03"
+        assert_untouched(agent)
+
+
+class TestSelection:
+    """The rules of the module's docstring, by their numbers there."""
+
+    def test_1_first_address_at_once_and_kept(self):
+        agent = make_agent()
+        answer(agent, check(priority=RELAY), HOME, 0.0)
+        answer(agent, check(priority=HOST), MOBILE, 1.0)
+        assert agent.events() == [AddressSelected(HOME)]
+        assert agent.is_validated(MOBILE)
+
+    def test_2_nomination_beats_what_is_not_nominated(self):
+        agent = make_agent()
+        answer(agent, check(priority=HOST), HOME, 0.0)
+        answer(agent, check(priority=RELAY, nominate=True), MOBILE, 1.0)
+        answer(agent, check(priority=HOST), HOME, 99.0)
+        assert agent.events() == [AddressSelected(HOME), AddressSelected(MOBILE)]
+
+    def test_3_aggressive_nomination_ends_with_the_highest_priority(self):
+        agent = make_agent()
+        answer(agent, check(priority=RELAY, nominate=True), MOBILE, 0.0)
+        answer(agent, check(priority=HOST, nominate=True), HOME, 0.1)
+        for now in (0.2, 4.0, 8.0, 12.0):
+            answer(agent, check(priority=RELAY, nominate=True), MOBILE, now)
+            answer(agent, check(priority=HOST, nominate=True), HOME, now + 0.1)
+        assert agent.events() == [AddressSelected(MOBILE), AddressSelected(HOME)]
+
+    def test_3_a_rebound_nat_moves_at_once(self):
+        agent = make_agent()
+        answer(agent, check(nominate=True), HOME, 0.0)
+        answer(agent, check(nominate=True), (HOME[0], 40001), 0.5)
+        assert agent.selected == (HOME[0], 40001)
+
+    def test_3_a_lower_priority_wins_when_the_peer_moved_on(self):
+        agent = make_agent()
+        answer(agent, check(priority=HOST, nominate=True), HOME, 0.0)
+        answer(agent, check(priority=RELAY, nominate=True), MOBILE, SELECTION_TIMEOUT)
+        assert agent.selected == HOME
+        # Checks without nomination do not hold the place.
+        answer(agent, check(priority=HOST), HOME, SELECTION_TIMEOUT)
+        answer(agent, check(priority=RELAY, nominate=True), MOBILE, SELECTION_TIMEOUT + 0.5)
+        assert agent.selected == MOBILE
+
+    def test_4_a_silent_address_that_was_never_nominated_gives_way(self):
+        agent = make_agent()
+        answer(agent, check(), HOME, 0.0)
+        answer(agent, check(), HOME, 3.0)
+        answer(agent, check(), MOBILE, 3.0 + SELECTION_TIMEOUT)
+        assert agent.selected == HOME
+        answer(agent, check(), MOBILE, 3.5 + SELECTION_TIMEOUT)
+        assert agent.selected == MOBILE
+
+    def test_4_a_nominated_address_does_not_without_a_nomination(self):
+        agent = make_agent()
+        answer(agent, check(), HOME, 0.0)
+        answer(agent, check(nominate=True), HOME, 1.0)
+        answer(agent, check(), MOBILE, 60.0)
+        assert agent.events() == [AddressSelected(HOME)]
+
+
+class TestValidatedAddresses:
+    def test_the_table_is_bounded_and_forgets_the_least_recent(self):
+        agent = make_agent()
+        others = [("203.0.113.5", port) for port in range(1, MAX_VALIDATED_ADDRESSES + 1)]
+        answer(agent, check(), HOME, 0.0)
+        for addr in others[:-1]:
+            answer(agent, check(), addr, 1.0)
+        answer(agent, check(), others[0], 1.0)
+        answer(agent, check(), others[-1], 1.0)
+        # The selected address stays although it is the oldest, others[0] was renewed, so others[1] went.
+        assert [addr for addr in [HOME, *others] if not agent.is_validated(addr)] == [others[1]]
+
+
+class TestCredentials:
+    def test_sizes_and_alphabet(self):
+        numbers = count()
+        ufrag, pwd = generate_credentials(lambda size: bytes((next(numbers) * 37) & 255 for _ in range(size)))
+        # RFC 8839 section 5.4: ice-ufrag has 4 to 256 ice-chars, ice-pwd 22 to 256.
+        assert (len(ufrag), len(pwd)) == (8, 24)
+        assert all(char.isascii() and (char.isalnum() or char in "+/") for char in ufrag + pwd)
+
+    def test_every_random_byte_counts(self):
+        assert generate_credentials(bytes) != generate_credentials(lambda size: bytes(size - 1) + b"\1")
+
+
+@given(
+    st.binary(max_size=64)
+    | st.tuples(st.integers(0, len(check()) - 9), st.integers(1, 255)).map(
+        lambda change: bytes(
+            byte ^ (change[1] if index == change[0] else 0) for index, byte in enumerate(check())
+        )
+    )
+)
+def test_no_other_bytes_get_in(data):
+    agent = make_agent()
+    try:
+        agent.receive_datagram(data, HOME, 1.0)
+    except ParseError as error:
+        assert error.reason in (
+            DropReason.STUN_MALFORMED,
+            DropReason.STUN_UNKNOWN_USER,
+            DropReason.STUN_INTEGRITY,
+        )
+    assert_untouched(agent)
