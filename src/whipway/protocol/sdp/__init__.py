@@ -1,0 +1,1 @@
+"""The Session Description Protocol (RFC 8866) as WHIP uses it: offers in, answers out."""

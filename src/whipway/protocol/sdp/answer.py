@@ -1,0 +1,314 @@
+"""Offer in, answer out: what this server takes from a WHIP offer (RFC 9725, 4.2 and 4.4; RFC 9429, 5.3.1).
+
+`negotiate` judges an offer and either says what will be received or refuses the whole of it: RFC 9725, 4.4.3
+asks for that instead of rejecting single media descriptions. `build_answer` adds this side's transport. What
+is accepted stands in the tables at the top; the answer speaks in the offer's own payload types and ids.
+Which codecs, and how they are answered, stands in `codecs`. Left out on purpose: simulcast (the first layer
+is received) and data channels (answered as rejected).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain
+from typing import NamedTuple
+
+from whipway.protocol.sdp.codecs import (
+    NEEDED,
+    answer_codecs,
+    offered_names,
+    parameter_sets,
+    retransmissions,
+)
+from whipway.protocol.sdp.description import Description, MediaDescription, Mid, PayloadType, Ssrc
+from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup, parse_fingerprint
+
+MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+HEADER_EXTENSIONS = (MID_URI,)
+"""RTP header extensions this server reads."""
+HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
+"""RFC 8122, 5 lists weaker ones; a certificate is not trusted by those."""
+PROTOCOLS = frozenset(
+    {"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "RTP/SAVPF", "RTP/SAVP"}
+)
+"""RFC 9429, 5.1.2: with ICE and DTLS they all mean the same, and the answer repeats the one offered."""
+
+_MAX_EXTENSION_ID = 255
+_PORT = 9
+"""The discard port: with ICE the candidates say where to (RFC 9429, 5.2.1)."""
+
+
+class Refusal(StrEnum):
+    """Why an offer is refused; `web/problems` turns it into a status."""
+
+    MALFORMED = "malformed"
+    """It is not an offer by the rules: 400."""
+    UNSUPPORTED = "unsupported"
+    """It is one, but not one this server can take: 422."""
+
+
+class NegotiationError(Exception):
+    """The offer is refused. `detail` is one short printable sentence for the person who made it."""
+
+    def __init__(self, kind: Refusal, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class HostCandidate(NamedTuple):
+    """An address of this server, as text, and its UDP port."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackDescription:
+    """What will be received as one track."""
+
+    mid: Mid | None
+    """None only where the offer has a single media description and does not name it."""
+    kind: str
+    """`"audio"` or `"video"`."""
+    payload_types: tuple[PayloadType, ...]
+    """Those of Opus or H.264, the preferred one first."""
+    clock_rate: int
+    ssrcs: tuple[Ssrc, ...]
+    """As announced, those that repair others last; often there are none."""
+    rtx: dict[PayloadType, PayloadType]
+    """Offered retransmissions of `payload_types` (RFC 4588): the rtx payload type to the one it repeats."""
+    mid_extension_id: int | None
+    sprop_parameter_sets: tuple[bytes, ...]
+    """NAL units from the offer (RFC 6184, 8.1). Hints: those in the stream count."""
+    stereo: bool
+    """The offer says stereo will be sent. A hint: many senders say nothing; each packet tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """An accepted offer."""
+
+    remote_ufrag: str
+    remote_pwd: str
+    fingerprints: tuple[Fingerprint, ...]
+    """The peer's certificate must match one of them (RFC 8122, 5); all have a hash of `HASHES`."""
+    dtls_client: bool
+    """This side starts the DTLS handshake."""
+    tracks: tuple[TrackDescription, ...]
+    bundle: tuple[Mid, ...]
+    media: tuple[MediaDescription, ...]
+    """The answer's media descriptions, one for each of the offer's, this side's transport still missing."""
+
+
+def negotiate(offer: Description) -> Negotiation:
+    """Take or refuse an offer; raises `NegotiationError`. `build_answer` makes the answer of the result."""
+    active = [media for media in offer.media if _is_active(media, offer.bundle)]
+    _check_count(active)
+    for media in active:
+        _check_section(media)
+    bundle = _negotiate_bundle(active, offer.bundle)
+    if offer.ice_lite:
+        # RFC 8445, 6.1.1: between two lite agents no connectivity checks are sent.
+        raise _unsupported("the offer is ICE-lite, as is this server; full ICE is needed")
+    transport = _select_transport(offer, active, bundle)
+    ufrag, pwd = _credentials(transport)
+    answered = tuple(_accept(media) if media in active else _reject(media) for media in offer.media)
+    return Negotiation(
+        remote_ufrag=ufrag,
+        remote_pwd=pwd,
+        fingerprints=_usable_fingerprints(transport),
+        dtls_client=_is_dtls_client(transport),
+        tracks=tuple(
+            _describe_track(media, accepted)
+            for media, accepted in zip(offer.media, answered, strict=True)
+            if accepted.port
+        ),
+        bundle=bundle,
+        media=answered,
+    )
+
+
+def build_answer(
+    negotiation: Negotiation,
+    *,
+    ufrag: str,
+    pwd: str,
+    fingerprint: str,
+    candidates: Sequence[HostCandidate],
+    session_id: int,
+    ice_options: tuple[str, ...] = (),
+) -> str:
+    """The answer's body. `fingerprint` is the SHA-256 of this side's certificate, as `AB:CD:...`.
+
+    `candidates` are written in the order given, the first with the highest priority (ffmpeg uses no other),
+    and are all there will ever be (RFC 9725, 4.3.2). `session_id` stays below 2**63 (RFC 9429, 5.2.1).
+    """
+    tagged = negotiation.bundle[0] if negotiation.bundle else negotiation.tracks[0].mid
+    hosts = tuple(_host_candidates(candidates))
+    media = tuple(
+        # RFC 9143, 7.1.3 wants transport attributes in the tagged media description alone. Credentials are
+        # repeated in all: peers that read each section by itself need them, and nobody minds.
+        replace(
+            section,
+            ice_ufrag=ufrag,
+            ice_pwd=pwd,
+            ice_options=ice_options,
+            fingerprints=(parse_fingerprint(f"sha-256 {fingerprint}"),),
+            setup=Setup.ACTIVE if negotiation.dtls_client else Setup.PASSIVE,
+            candidates=hosts if section.mid == tagged else (),
+            end_of_candidates=section.mid == tagged,
+        )
+        if section.port
+        else section
+        for section in negotiation.media
+    )
+    answer = Description(session_id=session_id, bundle=negotiation.bundle, ice_lite=True, media=media)
+    return answer.serialize()
+
+
+def _host_candidates(hosts: Sequence[HostCandidate]) -> Iterator[Candidate]:
+    """RFC 8445, 5.1.2.1: type preference 126 for host, then the local preference, then 256 - component 1."""
+    foundations: dict[str, int] = {}
+    for index, host in enumerate(hosts):
+        # RFC 8445, 5.1.1.3: the same foundation for the same base address and transport.
+        foundation = foundations.setdefault(host.address, len(foundations) + 1)
+        priority = (126 << 24) + ((65_535 - index) << 8) + 255
+        yield Candidate(str(foundation), 1, "udp", priority, host.address, host.port, "host")
+
+
+def _malformed(detail: str) -> NegotiationError:
+    return NegotiationError(Refusal.MALFORMED, detail)
+
+
+def _unsupported(detail: str) -> NegotiationError:
+    return NegotiationError(Refusal.UNSUPPORTED, detail)
+
+
+def _is_active(media: MediaDescription, bundle: Sequence[Mid]) -> bool:
+    """RFC 9143, 6: port 0 with bundle-only asks for the shared transport; elsewhere it switches media off."""
+    return media.kind in NEEDED and (media.port != 0 or (media.bundle_only and media.mid in bundle))
+
+
+def _check_count(active: Sequence[MediaDescription]) -> None:
+    # RFC 9725, 4.4.2: at least one track, at most one audio and one video; otherwise the request is rejected.
+    if not active:
+        raise _unsupported("no audio or video is offered")
+    for kind in NEEDED:
+        count = sum(media.kind == kind for media in active)
+        if count > 1:
+            raise _unsupported(f"{count} {kind} sections are offered; one is supported")
+
+
+def _check_section(media: MediaDescription) -> None:
+    # RFC 9725, 4.2: the offer is sendonly, or sendrecv.
+    if media.direction not in (Direction.SENDONLY, Direction.SENDRECV):
+        raise _unsupported(f"{media.kind} is {media.direction}; sendonly is needed")
+    if media.protocol not in PROTOCOLS:
+        raise _unsupported(f"{media.kind} does not use UDP/TLS/RTP/SAVPF")
+    # RFC 9143, 9.3: every bundled description but a bundle-only one carries rtcp-mux. RFC 9725, 4.4.1 wants
+    # rtcp-mux-only too, which hardly any sender has.
+    if not (media.rtcp_mux or media.rtcp_mux_only or media.bundle_only):
+        raise _unsupported(f"{media.kind} has no rtcp-mux")
+
+
+def _negotiate_bundle(active: Sequence[MediaDescription], offered: Sequence[Mid]) -> tuple[Mid, ...]:
+    mids = {media.mid for media in active}
+    bundle = tuple(mid for mid in offered if mid in mids)
+    # RFC 9725, 4.4.1: one transport. A single description needs no group to have that.
+    if len(active) > 1 and len(bundle) < len(active):
+        raise _unsupported("audio and video are not in one BUNDLE group")
+    return bundle
+
+
+def _select_transport(
+    offer: Description, active: Sequence[MediaDescription], bundle: Sequence[Mid]
+) -> MediaDescription:
+    """The media description whose ICE and DTLS attributes count for all (RFC 9143, 7.1.3)."""
+    if not bundle:
+        return active[0]
+    by_mid = {media.mid: media for media in offer.media}
+    # The first one accepted; if that is bundle-only and so carries none, the group's first that does.
+    tagged = [by_mid[mid] for mid in (bundle[0], *offer.bundle) if mid in by_mid]
+    return next((media for media in tagged if media.ice_ufrag), tagged[0])
+
+
+def _credentials(transport: MediaDescription) -> tuple[str, str]:
+    if transport.ice_ufrag is None or transport.ice_pwd is None:
+        raise _malformed("no ICE credentials (ice-ufrag and ice-pwd)")
+    return transport.ice_ufrag, transport.ice_pwd
+
+
+def _usable_fingerprints(transport: MediaDescription) -> tuple[Fingerprint, ...]:
+    if not transport.fingerprints:
+        raise _malformed("no certificate fingerprint")
+    usable = tuple(entry for entry in transport.fingerprints if entry.algorithm in HASHES)
+    if not usable:
+        raise _unsupported(f"no certificate fingerprint by one of {', '.join(sorted(HASHES))}")
+    return usable
+
+
+def _is_dtls_client(transport: MediaDescription) -> bool:
+    if transport.setup is Setup.HOLDCONN:
+        raise _unsupported("setup is holdconn; actpass, active or passive is needed")
+    # RFC 9725, 4.4.4 expects the server's side to be passive; ffmpeg can only be answered by an active one.
+    # RFC 4145, 4: an offer without the attribute is active.
+    return transport.setup is Setup.PASSIVE
+
+
+def _reject(media: MediaDescription) -> MediaDescription:
+    """RFC 3264, 6: port zero; the formats are of no meaning but must be there."""
+    return MediaDescription(
+        kind=media.kind,
+        port=0,
+        protocol=media.protocol,
+        formats=media.formats,
+        mid=media.mid,
+        direction=Direction.INACTIVE,
+    )
+
+
+def _accept(media: MediaDescription) -> MediaDescription:
+    codecs = answer_codecs(media)
+    if not codecs:
+        raise _unsupported(f"{media.kind} offers {offered_names(media)}; {NEEDED[media.kind]} is needed")
+    return MediaDescription(
+        kind=media.kind,
+        port=_PORT,
+        protocol=media.protocol,
+        formats=tuple(str(pt) for pt in codecs),
+        mid=media.mid,
+        direction=Direction.RECVONLY,
+        codecs=codecs,
+        extmap={uri: media.extmap[uri] for uri in HEADER_EXTENSIONS if _fits(media.extmap.get(uri))},
+        rtcp_mux=True,
+        rtcp_mux_only=media.rtcp_mux_only,
+        rtcp_rsize=media.rtcp_rsize,
+    )
+
+
+def _fits(extension_id: int | None) -> bool:
+    """RFC 8285, 5: ids above these only stand for ids still to be chosen."""
+    return extension_id is not None and extension_id <= _MAX_EXTENSION_ID
+
+
+def _describe_track(offered: MediaDescription, answered: MediaDescription) -> TrackDescription:
+    payload_types = tuple(pt for pt, codec in answered.codecs.items() if codec.name.lower() != "rtx")
+    codecs = [offered.codecs[pt] for pt in payload_types]
+    return TrackDescription(
+        mid=offered.mid,
+        kind=offered.kind,
+        payload_types=payload_types,
+        clock_rate=codecs[0].clock_rate,
+        ssrcs=_primary_first(offered),
+        rtx=retransmissions(offered, payload_types),
+        mid_extension_id=answered.extmap.get(MID_URI),
+        sprop_parameter_sets=tuple(chain.from_iterable(map(parameter_sets, codecs))),
+        stereo=any(codec.parameters.get("sprop-stereo") == "1" for codec in codecs),
+    )
+
+
+def _primary_first(media: MediaDescription) -> tuple[Ssrc, ...]:
+    """RFC 5576, 4.2: in a FID group the first SSRC is the media, the others repeat it."""
+    others = {ssrc for group in media.ssrc_groups if group.semantics == "FID" for ssrc in group.ssrcs[1:]}
+    return tuple(sorted(media.ssrcs, key=others.__contains__))

@@ -1,0 +1,311 @@
+"""A session description (RFC 8866) as WebRTC uses it: read an offer, write an answer.
+
+`parse_description` turns a body into frozen values: what a peer says about its transport (RFC 8839, 8122,
+8842), its streams (RFC 5576) and its codecs (RFC 8866, 6; RFC 4585; RFC 8285), one media description after
+the other, session-level attributes already inherited. Lines that do not serve WHIP are skipped, not kept, so
+`serialize` writes what an answer needs and no more. Judging an offer is the business of `answer`; the lines
+themselves are read by `grammar`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NewType, TypeVar
+
+from whipway.protocol.sdp import grammar
+from whipway.protocol.sdp.grammar import (
+    Candidate,
+    Direction,
+    Fingerprint,
+    Line,
+    Setup,
+    SsrcGroup,
+    malformed,
+    parse_at,
+)
+
+T = TypeVar("T")
+
+Mid = NewType("Mid", str)
+PayloadType = NewType("PayloadType", int)
+Ssrc = NewType("Ssrc", int)
+
+MAX_MEDIA_DESCRIPTIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One payload type: `a=rtpmap` with its `a=fmtp` and `a=rtcp-fb` lines."""
+
+    payload_type: PayloadType
+    name: str
+    clock_rate: int
+    channels: int = 1
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Names in lower case, in the order they were written."""
+    feedback: tuple[str, ...] = ()
+    """For instance `"nack pli"`; entries for all payload types (`*`) are repeated in each."""
+
+    def is_a(self, name: str, clock_rate: int, channels: int = 1) -> bool:
+        """Encoding names are media subtypes, so their case does not matter (RFC 8866, 6.6)."""
+        return (self.name.upper(), self.clock_rate, self.channels) == (name.upper(), clock_rate, channels)
+
+    def attributes(self) -> Iterator[str]:
+        """The attributes that describe it, without `a=`."""
+        channels = f"/{self.channels}" if self.channels > 1 else ""
+        yield f"rtpmap:{self.payload_type} {self.name}/{self.clock_rate}{channels}"
+        if self.parameters:
+            pairs = (f"{name}={value}" if value else name for name, value in self.parameters.items())
+            yield f"fmtp:{self.payload_type} {';'.join(pairs)}"
+        yield from (f"rtcp-fb:{self.payload_type} {value}" for value in self.feedback)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaDescription:
+    """One `m=` section, session-level attributes included where it has none of its own."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    mid: Mid | None = None
+    direction: Direction = Direction.SENDRECV
+    codecs: dict[PayloadType, Codec] = field(default_factory=dict)
+    """In the order of `formats`, the first preferred; formats without `a=rtpmap` are left out."""
+    extmap: dict[str, int] = field(default_factory=dict)
+    """Header extensions the describer would send, URI to id (RFC 8285)."""
+    extmap_allow_mixed: bool = False
+    ssrcs: tuple[Ssrc, ...] = ()
+    ssrc_groups: tuple[SsrcGroup, ...] = ()
+    ice_ufrag: str | None = None
+    ice_pwd: str | None = None
+    ice_options: tuple[str, ...] = ()
+    fingerprints: tuple[Fingerprint, ...] = ()
+    setup: Setup | None = None
+    candidates: tuple[Candidate, ...] = ()
+    end_of_candidates: bool = False
+    rtcp_mux: bool = False
+    rtcp_mux_only: bool = False
+    rtcp_rsize: bool = False
+    bundle_only: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Its lines, without line ends; streams and `extmap_allow_mixed` are an offerer's and not written."""
+        yield f"m={self.kind} {self.port} {self.protocol} {' '.join(self.formats)}"
+        yield "c=IN IP4 0.0.0.0"
+        yield from (f"a={attribute}" for attribute in self._attributes())
+
+    def _attributes(self) -> Iterator[str]:
+        values = {
+            "mid": self.mid,
+            "ice-ufrag": self.ice_ufrag,
+            "ice-pwd": self.ice_pwd,
+            "ice-options": " ".join(self.ice_options),
+            "setup": self.setup,
+        }
+        flags = {
+            self.direction: True,
+            "bundle-only": self.bundle_only,
+            "rtcp-mux": self.rtcp_mux,
+            "rtcp-mux-only": self.rtcp_mux_only,
+            "rtcp-rsize": self.rtcp_rsize,
+        }
+        yield from (f"{name}:{value}" for name, value in values.items() if value)
+        yield from (f"fingerprint:{fingerprint.serialize()}" for fingerprint in self.fingerprints)
+        yield from (name for name, present in flags.items() if present)
+        yield from (f"extmap:{number} {uri}" for uri, number in self.extmap.items())
+        for codec in self.codecs.values():
+            yield from codec.attributes()
+        yield from (f"candidate:{candidate.serialize()}" for candidate in self.candidates)
+        if self.end_of_candidates:
+            yield "end-of-candidates"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """A whole session description."""
+
+    session_id: int
+    session_version: int = 0
+    bundle: tuple[Mid, ...] = ()
+    """The first BUNDLE group (RFC 9143); its first mid is the tagged one, whose transport all share."""
+    ice_lite: bool = False
+    media: tuple[MediaDescription, ...]
+
+    def serialize(self) -> str:
+        """The body, lines ended by CRLF; what `parse_description` reads back is the same description."""
+        return "".join(f"{line}\r\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield "v=0"
+        yield f"o=- {self.session_id} {self.session_version} IN IP4 0.0.0.0"
+        yield "s=-"
+        yield "t=0 0"
+        if self.bundle:
+            yield f"a=group:BUNDLE {' '.join(self.bundle)}"
+        if self.ice_lite:
+            yield "a=ice-lite"
+        for media in self.media:
+            yield from media.lines()
+
+
+def parse_description(text: str | bytes) -> Description:
+    """Read an offer or answer; raises `ParseError(SDP_MALFORMED)`, its detail naming the line."""
+    lines = grammar.split_lines(text)
+    if not lines or lines[0][1:] != ("v", "0"):
+        raise malformed("does not start with v=0")
+    session, *sections = _split_sections(lines)
+    if not 1 <= len(sections) <= MAX_MEDIA_DESCRIPTIONS:
+        raise malformed(f"{len(sections)} m= lines; 1 to {MAX_MEDIA_DESCRIPTIONS} are allowed")
+    common = _Attributes(session)
+    shared = _parse_shared(common)
+    session_id, session_version = _parse_origin(session)
+    media = tuple(_parse_section(section, shared) for section in sections)
+    _check_mids(media)
+    return Description(
+        session_id=session_id,
+        session_version=session_version,
+        bundle=_bundle(common),
+        ice_lite="ice-lite" in common,
+        media=media,
+    )
+
+
+def _split_sections(lines: Iterable[Line]) -> list[list[Line]]:
+    """The session's lines, then those of each media description."""
+    sections: list[list[Line]] = [[]]
+    for line in lines:
+        if line.type == "m":
+            sections.append([])
+        sections[-1].append(line)
+    return sections
+
+
+class _Attributes:
+    """The `a=` lines of one section by name, each with its line number for the error that may come of it."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._values: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        for line in lines:
+            if line.type == "a":
+                name, value = grammar.split_attribute(line.value)
+                self._values[name].append((line.number, value))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def every(self, name: str, parse: Callable[[str], T]) -> list[T]:
+        return [parse_at(number, value, parse) for number, value in self._values.get(name, ())]
+
+    def one(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """The first of that name; RFC 8866 leaves open what a second one would mean, so it is not read."""
+        return next((parse_at(number, value, parse) for number, value in self._values.get(name, ())), None)
+
+
+def _parse_origin(session: Iterable[Line]) -> tuple[int, int]:
+    for line in session:
+        if line.type == "o":
+            return parse_at(line.number, line.value, grammar.parse_origin)
+    raise malformed("no o= line")
+
+
+def _bundle(session: _Attributes) -> tuple[Mid, ...]:
+    groups = session.every("group", grammar.parse_group)
+    mids = next((tags for semantics, tags in groups if semantics == "BUNDLE"), ())
+    return tuple(dict.fromkeys(Mid(mid) for mid in mids))
+
+
+def _check_mids(media: Iterable[MediaDescription]) -> None:
+    """RFC 5888, 4: the identification tag MUST be unique within an SDP session description."""
+    mids = [section.mid for section in media if section.mid is not None]
+    if len(mids) != len(set(mids)):
+        raise malformed("two media descriptions with the same mid")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Attributes that may stand at either level, as read from one of them."""
+
+    direction: Direction | None
+    extmap: dict[str, int]
+    extmap_allow_mixed: bool
+    ice_ufrag: str | None
+    ice_pwd: str | None
+    ice_options: tuple[str, ...]
+    fingerprints: tuple[Fingerprint, ...]
+    setup: Setup | None
+
+
+def _parse_shared(attributes: _Attributes) -> _Shared:
+    return _Shared(
+        direction=next((direction for direction in Direction if direction in attributes), None),
+        extmap=_extensions(attributes),
+        extmap_allow_mixed="extmap-allow-mixed" in attributes,
+        ice_ufrag=attributes.one("ice-ufrag", grammar.parse_ufrag),
+        ice_pwd=attributes.one("ice-pwd", grammar.parse_pwd),
+        ice_options=attributes.one("ice-options", grammar.parse_ice_options) or (),
+        fingerprints=tuple(attributes.every("fingerprint", grammar.parse_fingerprint)),
+        setup=attributes.one("setup", grammar.parse_setup),
+    )
+
+
+def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
+    attributes = _Attributes(lines)
+    own = _parse_shared(attributes)
+    media = parse_at(lines[0].number, lines[0].value, grammar.parse_media)
+    mid = attributes.one("mid", grammar.parse_token)
+    return MediaDescription(
+        kind=media.kind,
+        port=media.port,
+        protocol=media.protocol,
+        formats=media.formats,
+        mid=None if mid is None else Mid(mid),
+        # RFC 8866, 6.7, RFC 8839, 5.4 and RFC 8122, 5: what stands at media level overrides the session's.
+        direction=own.direction or session.direction or Direction.SENDRECV,
+        extmap=session.extmap | own.extmap,
+        extmap_allow_mixed=own.extmap_allow_mixed or session.extmap_allow_mixed,
+        ice_ufrag=own.ice_ufrag or session.ice_ufrag,
+        ice_pwd=own.ice_pwd or session.ice_pwd,
+        ice_options=own.ice_options or session.ice_options,
+        fingerprints=own.fingerprints or session.fingerprints,
+        setup=own.setup or session.setup,
+        codecs=_codecs(lines[0].number, media, attributes),
+        ssrcs=tuple(dict.fromkeys(Ssrc(ssrc) for ssrc in attributes.every("ssrc", grammar.parse_ssrc))),
+        ssrc_groups=tuple(attributes.every("ssrc-group", grammar.parse_ssrc_group)),
+        candidates=tuple(attributes.every("candidate", grammar.parse_candidate)),
+        end_of_candidates="end-of-candidates" in attributes,
+        rtcp_mux="rtcp-mux" in attributes,
+        rtcp_mux_only="rtcp-mux-only" in attributes,
+        rtcp_rsize="rtcp-rsize" in attributes,
+        bundle_only="bundle-only" in attributes,
+    )
+
+
+def _extensions(attributes: _Attributes) -> dict[str, int]:
+    """Those the describer may put into packets; RFC 8285, 5: the direction is its own."""
+    sent = (Direction.SENDRECV, Direction.SENDONLY)
+    found = attributes.every("extmap", grammar.parse_extmap)
+    return {extension.uri: extension.id for extension in found if extension.direction in sent}
+
+
+def _codecs(number: int, media: grammar.MediaLine, own: _Attributes) -> dict[PayloadType, Codec]:
+    if "RTP" not in media.protocol.split("/"):
+        return {}
+    maps = {rtpmap.payload_type: rtpmap for rtpmap in own.every("rtpmap", grammar.parse_rtpmap)}
+    parameters = dict(own.every("fmtp", grammar.parse_fmtp))
+    feedback = own.every("rtcp-fb", grammar.parse_rtcp_feedback)
+    payload_types = (parse_at(number, text, grammar.parse_payload_type) for text in media.formats)
+    return {
+        PayloadType(pt): Codec(
+            PayloadType(pt),
+            maps[pt].name,
+            maps[pt].clock_rate,
+            maps[pt].channels,
+            parameters.get(pt, {}),
+            tuple(dict.fromkeys(entry.value for entry in feedback if entry.payload_type in (pt, None))),
+        )
+        for pt in payload_types
+        if pt in maps
+    }

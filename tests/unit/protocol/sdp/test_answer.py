@@ -1,0 +1,505 @@
+"""Stored offers of real senders, what is negotiated with them, and the answers they get."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiortc.sdp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whipway.failures import DropReason, ParseError
+from whipway.protocol.sdp import codecs
+from whipway.protocol.sdp.answer import (
+    MID_URI,
+    HostCandidate,
+    Negotiation,
+    NegotiationError,
+    Refusal,
+    build_answer,
+    negotiate,
+)
+from whipway.protocol.sdp.description import (
+    Codec,
+    Description,
+    MediaDescription,
+    Mid,
+    PayloadType,
+    parse_description,
+)
+from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup
+
+OFFERS = Path(__file__).parents[3] / "data" / "offers"
+STORED = {path.stem: path.read_bytes() for path in OFFERS.glob("*.sdp")}
+ACCEPTED = sorted(STORED.keys() - {"firefox_without_h264"})
+DIGEST = ":".join(f"{byte:02X}" for byte in range(32))
+PWD = "server-password-of-ice"
+
+
+def offer(name: str) -> Description:
+    return parse_description(STORED[name])
+
+
+def answer_to(negotiation: Negotiation, *hosts: HostCandidate) -> str:
+    return build_answer(
+        negotiation, ufrag="srvr", pwd=PWD, fingerprint=DIGEST, candidates=hosts, session_id=2**62
+    )
+
+
+def changed(name: str, old: str, new: str) -> Description:
+    text = STORED[name].decode()
+    assert old in text
+    return parse_description(text.replace(old, new))
+
+
+def refused(description: Description) -> tuple[Refusal, str]:
+    with pytest.raises(NegotiationError) as caught:
+        negotiate(description)
+    return caught.value.kind, caught.value.detail
+
+
+def section(kind: str, **fields: Any) -> MediaDescription:
+    """A section that is accepted unless `fields` spoil it."""
+    codec = {
+        "audio": Codec(PayloadType(111), "opus", 48_000, 2),
+        "video": Codec(PayloadType(96), "H264", 90_000),
+    }.get(kind)
+    default = MediaDescription(
+        kind=kind,
+        port=9,
+        protocol="UDP/TLS/RTP/SAVPF",
+        formats=(str(codec.payload_type) if codec else "98",),
+        mid=Mid(kind),
+        direction=Direction.SENDONLY,
+        codecs={codec.payload_type: codec} if codec else {},
+        ice_ufrag="peer",
+        ice_pwd="p" * 22,
+        fingerprints=(Fingerprint("sha-256", b"\x01" * 32),),
+        setup=Setup.ACTPASS,
+        rtcp_mux=True,
+    )
+    return replace(default, **fields)
+
+
+def described(*sections: MediaDescription, bundle: tuple[str, ...] = ("audio", "video")) -> Description:
+    return Description(session_id=1, bundle=tuple(Mid(mid) for mid in bundle), media=sections)
+
+
+# What is negotiated with the senders of the field
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "aiortc": {
+        "remote": ("2C7E", "a5fVrdXFNDYUx5CQvnklt4", ["sha-256", "sha-384", "sha-512"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (96,), (2775512955,), {}, 1, False),
+        "video": ("1", (99, 101), (3481881338, 1535305955), {100: 99, 102: 101}, 1, False),
+    },
+    "chromium": {
+        "remote": ("dfgb", "N3KsPxZHZZ75bWY0lclUOiOk", ["sha-256"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (4215195285,), {}, 4, False),
+        "video": (
+            "1",
+            (102, 108, 116, 104, 114, 39),
+            (3074063387, 2193166330),
+            {103: 102, 107: 104, 109: 108, 115: 114, 117: 116, 40: 39},
+            4,
+            False,
+        ),
+    },
+    "chromium_audio": {
+        "remote": ("bTYx", "rWpd2zENE/YF1cm+c6+ta4mf", ["sha-256"], False),
+        "bundle": ("0",),
+        "audio": ("0", (111,), (1858861147,), {}, 4, False),
+    },
+    "chromium_simulcast": {
+        "remote": ("Jivq", "1lmlI0rqinyJLoPihsbwm4MH", ["sha-256"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (4191779352,), {}, 4, False),
+        "video": (
+            "1",
+            (102, 108, 116, 104, 114, 39),
+            (),
+            {103: 102, 107: 104, 109: 108, 115: 114, 117: 116, 40: 39},
+            4,
+            False,
+        ),
+    },
+    "ffmpeg": {
+        "remote": ("f48e5514", "797ce0f8063024cb5411dbb3d4e89c24", ["sha-256"], True),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (1088983305,), {}, None, False),
+        "video": ("1", (106,), (1088983306,), {105: 106}, None, False),
+    },
+    "ffmpeg_active": {
+        "remote": ("63bdb42c", "624b74ddc77607e6f7e2c238b7798891", ["sha-256"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (2094751503,), {}, None, False),
+        "video": ("1", (106,), (2094751504,), {105: 106}, None, False),
+    },
+    "gstreamer": {
+        "remote": (
+            "Yt3kQm7Zr1sVx0aB/wE2cD+fGh4iJ6nP",
+            "p9LqRs8TuVwXyZ0aBcDeFgHiJkLmNoP1",
+            ["sha-256"],
+            False,
+        ),
+        "bundle": ("video0", "audio1"),
+        "video": ("video0", (96,), (2839175046,), {}, None, False),
+        "audio": ("audio1", (97,), (991347218,), {}, None, True),
+    },
+    "libdatachannel": {
+        "remote": ("Hd6B", "K2hnzdDIR5LSelNiypxHJU", ["sha-256"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (3388068600,), {}, None, True),
+        "video": ("1", (96,), (3388068601,), {}, None, False),
+    },
+    "obs": {
+        "remote": ("nxcM", "ezjAjgSSLLvbRhUA1zc6Se", ["sha-256"], False),
+        "bundle": ("0", "1"),
+        "audio": ("0", (111,), (3388068600,), {}, None, True),
+        "video": ("1", (96,), (3388068601,), {}, None, False),
+    },
+}
+
+
+def test_every_stored_offer_has_an_expectation() -> None:
+    assert sorted(EXPECTED) == ACCEPTED
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_stored_offers_negotiate(name: str) -> None:
+    expected = dict(EXPECTED[name])
+    negotiation = negotiate(offer(name))
+    hashes = [fingerprint.algorithm for fingerprint in negotiation.fingerprints]
+    remote = (negotiation.remote_ufrag, negotiation.remote_pwd, hashes, negotiation.dtls_client)
+    assert remote == expected.pop("remote")
+    assert negotiation.bundle == expected.pop("bundle")
+    assert {
+        track.kind: (
+            track.mid,
+            track.payload_types,
+            track.ssrcs,
+            track.rtx,
+            track.mid_extension_id,
+            track.stereo,
+        )
+        for track in negotiation.tracks
+    } == expected
+    for track in negotiation.tracks:
+        assert track.clock_rate == {"audio": 48_000, "video": 90_000}[track.kind]
+
+
+def test_parameter_sets_of_the_offer_are_decoded() -> None:
+    video, audio = negotiate(offer("gstreamer")).tracks
+    assert [nal[0] & 0x1F for nal in video.sprop_parameter_sets] == [7, 8]
+    assert audio.sprop_parameter_sets == ()
+
+
+def test_firefox_without_h264_is_told_what_is_missing() -> None:
+    expected = (Refusal.UNSUPPORTED, "video offers VP8, VP9, AV1; H264 is needed")
+    assert refused(offer("firefox_without_h264")) == expected
+
+
+# The answers
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_answers_mirror_the_offer(name: str) -> None:
+    offered = offer(name)
+    negotiation = negotiate(offered)
+    answer = parse_description(answer_to(negotiation, HostCandidate("192.0.2.1", 5000)))
+    assert (answer.session_id, answer.ice_lite, answer.bundle) == (2**62, True, negotiation.bundle)
+    assert [media.kind for media in answer.media] == [media.kind for media in offered.media]
+    assert [media.mid for media in answer.media] == [media.mid for media in offered.media]
+    for media, theirs in zip(answer.media, offered.media, strict=True):
+        if media.kind == "application":
+            assert (media.port, media.direction, media.formats) == (0, Direction.INACTIVE, theirs.formats)
+            assert media.ice_ufrag is None
+            continue
+        assert (media.port, media.protocol) == (9, theirs.protocol)
+        assert media.direction is Direction.RECVONLY
+        assert (media.ice_ufrag, media.ice_pwd) == ("srvr", PWD)
+        assert media.fingerprints == (Fingerprint("sha-256", bytes(range(32))),)
+        assert media.setup is (Setup.ACTIVE if name == "ffmpeg" else Setup.PASSIVE)
+        assert media.rtcp_mux
+        assert (media.rtcp_mux_only, media.rtcp_rsize) == (theirs.rtcp_mux_only, theirs.rtcp_rsize)
+        assert not media.bundle_only
+        assert set(media.extmap.items()) == {item for item in theirs.extmap.items() if item[0] == MID_URI}
+        tagged = media.mid == answer.bundle[0]
+        assert media.end_of_candidates is tagged
+        assert len(media.candidates) == tagged
+        assert set(media.codecs) <= set(theirs.codecs)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_answers_are_read_by_another_implementation(name: str) -> None:
+    negotiation = negotiate(offer(name))
+    text = answer_to(negotiation, HostCandidate("192.0.2.1", 5000), HostCandidate("2001:db8::1", 5000))
+    answer = aiortc.sdp.SessionDescription.parse(text)
+    accepted = [media for media in answer.media if media.port]
+    assert [media.rtp.muxId for media in accepted] == [track.mid for track in negotiation.tracks]
+    assert [[codec.payloadType for codec in media.rtp.codecs] for media in accepted] == [
+        list(track.payload_types) for track in negotiation.tracks
+    ]
+    assert {media.direction for media in accepted} == {"recvonly"}
+    assert {media.ice.usernameFragment for media in accepted} == {"srvr"}
+    assert [(candidate.ip, candidate.port) for candidate in accepted[0].ice_candidates] == [
+        ("192.0.2.1", 5000),
+        ("2001:db8::1", 5000),
+    ]
+    assert accepted[0].ice.iceLite
+    assert accepted[0].ice_candidates_complete
+
+
+def test_the_answer_to_obs_to_the_letter() -> None:
+    def transport(mid: int) -> str:
+        return (
+            f"c=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=ice-ufrag:srvr\r\na=ice-pwd:{PWD}\r\na=setup:passive\r\n"
+            f"a=fingerprint:sha-256 {DIGEST}\r\na=recvonly\r\na=rtcp-mux\r\n"
+        )
+
+    assert answer_to(negotiate(offer("obs")), HostCandidate("192.0.2.1", 5000)) == (
+        "v=0\r\no=- 4611686018427387904 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+        "a=group:BUNDLE 0 1\r\na=ice-lite\r\n"
+        f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n{transport(0)}"
+        "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n"
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n"
+        f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\n{transport(1)}"
+        "a=rtpmap:96 H264/90000\r\n"
+        "a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+        "a=rtcp-fb:96 nack pli\r\n"
+    )
+
+
+def test_candidates_keep_their_order_by_priority() -> None:
+    hosts = [
+        HostCandidate("192.0.2.1", 5000),
+        HostCandidate("2001:db8::1", 5000),
+        HostCandidate("192.0.2.1", 443),
+    ]
+    answer = parse_description(answer_to(negotiate(offer("chromium")), *hosts))
+    assert answer.media[0].candidates == (
+        Candidate("1", 1, "udp", 2130706431, "192.0.2.1", 5000, "host"),
+        Candidate("2", 1, "udp", 2130706175, "2001:db8::1", 5000, "host"),
+        Candidate("1", 1, "udp", 2130705919, "192.0.2.1", 443, "host"),
+    )
+    assert answer.media[1].candidates == ()
+
+
+def test_ice_options_are_announced_when_given() -> None:
+    text = build_answer(
+        negotiate(offer("chromium")),
+        ufrag="srvr",
+        pwd=PWD,
+        fingerprint=DIGEST,
+        candidates=[],
+        session_id=1,
+        ice_options=("trickle", "ice2"),
+    )
+    assert [media.ice_options for media in parse_description(text).media] == [("trickle", "ice2")] * 2
+
+
+def test_retransmission_switched_on_is_answered_but_no_track_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codecs, "ANSWER_RTX", True)
+    negotiation = negotiate(offer("ffmpeg"))
+    assert negotiation.media[1].formats == ("106", "105")
+    assert negotiation.tracks[1].payload_types == (106,)
+    assert negotiation.tracks[1].rtx == {105: 106}
+
+
+# What else an offer may be
+
+
+def test_one_section_needs_neither_mid_nor_bundle() -> None:
+    negotiation = negotiate(described(section("video", mid=None), bundle=()))
+    assert (negotiation.bundle, negotiation.tracks[0].mid) == ((), None)
+    answer = parse_description(answer_to(negotiation, HostCandidate("192.0.2.1", 5000)))
+    assert (answer.bundle, answer.media[0].mid) == ((), None)
+    assert answer.media[0].candidates
+
+
+def test_sections_switched_off_and_others_stay_in_place_with_port_zero() -> None:
+    sections = [
+        section("text"),
+        section("audio", port=0, mid=None, direction=Direction.INACTIVE),
+        section("video"),
+        section("audio", mid=Mid("late"), port=0, bundle_only=True),
+    ]
+    negotiation = negotiate(described(*sections, bundle=("text", "video")))
+    assert negotiation.bundle == ("video",)
+    assert [media.port for media in negotiation.media] == [0, 0, 9, 0]
+    answer = parse_description(answer_to(negotiation, HostCandidate("192.0.2.1", 5000)))
+    assert [len(media.candidates) for media in answer.media] == [0, 0, 1, 0]
+
+
+def test_the_tagged_section_is_the_first_of_the_group_not_of_the_offer() -> None:
+    sections = [section("audio", ice_ufrag="audi"), section("video", ice_ufrag="vide", setup=Setup.PASSIVE)]
+    negotiation = negotiate(described(*sections, bundle=("video", "audio")))
+    assert (negotiation.remote_ufrag, negotiation.dtls_client) == ("vide", True)
+    answer = parse_description(answer_to(negotiation, HostCandidate("192.0.2.1", 5000)))
+    assert [len(media.candidates) for media in answer.media] == [0, 1]
+
+
+def test_a_bundle_only_section_may_leave_its_transport_to_the_tagged_one() -> None:
+    bare: dict[str, Any] = {
+        "port": 0,
+        "bundle_only": True,
+        "ice_ufrag": None,
+        "ice_pwd": None,
+        "fingerprints": (),
+        "setup": None,
+        "rtcp_mux": False,
+    }
+    sections = [section("application", ice_ufrag="tagd", setup=Setup.PASSIVE), section("video", **bare)]
+    negotiation = negotiate(described(*sections, bundle=("gone", "application", "video")))
+    assert (negotiation.remote_ufrag, negotiation.bundle) == ("tagd", ("video",))
+    assert negotiation.dtls_client
+    assert negotiation.media[1].port == 9
+
+
+@pytest.mark.parametrize("setup", [Setup.ACTPASS, Setup.ACTIVE, None])
+def test_this_side_is_dtls_server_where_it_can_be(setup: Setup | None) -> None:
+    assert not negotiate(described(section("audio", setup=setup))).dtls_client
+
+
+def test_only_fingerprints_by_good_hashes_are_kept() -> None:
+    weak, strong = Fingerprint("sha-1", b"\x01" * 20), Fingerprint("sha-512", b"\x01" * 64)
+    assert negotiate(described(section("audio", fingerprints=(weak, strong)))).fingerprints == (strong,)
+
+
+def test_extension_ids_that_do_not_fit_a_packet_are_not_answered() -> None:
+    (track,) = negotiate(described(section("audio", extmap={MID_URI: 255}))).tracks
+    assert track.mid_extension_id == 255
+    (track,) = negotiate(described(section("audio", extmap={MID_URI: 256}))).tracks
+    assert track.mid_extension_id is None
+
+
+def test_repairing_ssrcs_come_last_whatever_their_place() -> None:
+    text = "a=ssrc-group:FID 3074063387 2193166330"
+    (_, video) = negotiate(changed("chromium", text, "a=ssrc-group:FID 2193166330 3074063387")).tracks
+    assert video.ssrcs == (2193166330, 3074063387)
+    (_, video) = negotiate(changed("chromium", text, "a=ssrc-group:SIM 2193166330 3074063387")).tracks
+    assert video.ssrcs == (3074063387, 2193166330)
+
+
+# Refusals
+
+MALFORMED, UNSUPPORTED = Refusal.MALFORMED, Refusal.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        (described(section("application")), (UNSUPPORTED, "no audio or video is offered")),
+        (described(section("audio", port=0)), (UNSUPPORTED, "no audio or video is offered")),
+        (
+            described(section("video"), section("video", mid=Mid("2"))),
+            (UNSUPPORTED, "2 video sections are offered; one is supported"),
+        ),
+        (
+            described(section("audio"), section("audio", mid=Mid("2")), section("video")),
+            (UNSUPPORTED, "2 audio sections are offered; one is supported"),
+        ),
+        (
+            described(section("audio"), section("video", direction=Direction.RECVONLY)),
+            (UNSUPPORTED, "video is recvonly; sendonly is needed"),
+        ),
+        (
+            described(section("audio", direction=Direction.INACTIVE)),
+            (UNSUPPORTED, "audio is inactive; sendonly is needed"),
+        ),
+        (
+            described(section("audio", protocol="RTP/AVP")),
+            (UNSUPPORTED, "audio does not use UDP/TLS/RTP/SAVPF"),
+        ),
+        (described(section("audio", rtcp_mux=False)), (UNSUPPORTED, "audio has no rtcp-mux")),
+        (
+            described(section("audio"), section("video"), bundle=("audio",)),
+            (UNSUPPORTED, "audio and video are not in one BUNDLE group"),
+        ),
+        (
+            described(section("audio"), section("video"), bundle=()),
+            (UNSUPPORTED, "audio and video are not in one BUNDLE group"),
+        ),
+        (
+            replace(described(section("audio")), ice_lite=True),
+            (UNSUPPORTED, "the offer is ICE-lite, as is this server; full ICE is needed"),
+        ),
+        (
+            described(section("audio", ice_ufrag=None)),
+            (MALFORMED, "no ICE credentials (ice-ufrag and ice-pwd)"),
+        ),
+        (
+            described(section("audio", ice_pwd=None), bundle=()),
+            (MALFORMED, "no ICE credentials (ice-ufrag and ice-pwd)"),
+        ),
+        (described(section("audio", fingerprints=())), (MALFORMED, "no certificate fingerprint")),
+        (
+            described(section("audio", fingerprints=(Fingerprint("sha-1", b"\x01" * 20),))),
+            (UNSUPPORTED, "no certificate fingerprint by one of sha-256, sha-384, sha-512"),
+        ),
+        (
+            described(section("audio", setup=Setup.HOLDCONN)),
+            (UNSUPPORTED, "setup is holdconn; actpass, active or passive is needed"),
+        ),
+        (
+            described(section("audio", codecs={PayloadType(0): Codec(PayloadType(0), "PCMU", 8_000)})),
+            (UNSUPPORTED, "audio offers PCMU; opus/48000/2 is needed"),
+        ),
+        (
+            described(section("audio"), section("video", codecs={})),
+            (UNSUPPORTED, "video offers no codec; H264 is needed"),
+        ),
+    ],
+)
+def test_refusals_say_why(description: Description, expected: tuple[Refusal, str]) -> None:
+    assert refused(description) == expected
+
+
+def test_a_refusal_reads_well_in_a_traceback() -> None:
+    with pytest.raises(NegotiationError, match=r"^unsupported: no audio or video is offered$"):
+        negotiate(described(section("text")))
+
+
+# Offers gone wrong
+
+_EDITS: list[Callable[[list[bytes], int, bytes], object]] = [
+    lambda lines, at, data: lines.pop(at),
+    lambda lines, at, data: lines.insert(at, lines[-1]),
+    lambda lines, at, data: lines.append(lines[at]),
+    lambda lines, at, data: lines.reverse(),
+    lambda lines, at, data: lines.insert(at, data),
+    lambda lines, at, data: lines.insert(at, b"a=" + lines[at][2:] + data),
+    lambda lines, at, data: lines.__setitem__(at, lines[at][: len(data)] + data),
+    lambda lines, at, data: lines.__setitem__(at, lines[at][: -len(data) or None]),
+]
+
+
+@given(
+    st.sampled_from(sorted(STORED)),
+    st.lists(st.tuples(st.sampled_from(_EDITS), st.integers(0, 10_000), st.binary(max_size=8)), max_size=4),
+)
+def test_any_mutation_of_an_offer_is_taken_or_refused(
+    name: str, edits: list[tuple[Callable[[list[bytes], int, bytes], object], int, bytes]]
+) -> None:
+    lines = STORED[name].split(b"\r\n")
+    for edit, at, data in edits:
+        edit(lines, at % len(lines), data)
+    try:
+        negotiation = negotiate(parse_description(b"\r\n".join(lines)))
+    except ParseError as error:
+        assert error.reason is DropReason.SDP_MALFORMED
+    except NegotiationError as error:
+        assert re.fullmatch(r"[ -~]{1,250}", error.detail)
+    else:
+        answer = parse_description(answer_to(negotiation, HostCandidate("192.0.2.1", 5000)))
+        assert [media.mid for media in answer.media if media.port] == [
+            track.mid for track in negotiation.tracks
+        ]
+        assert all(track.payload_types for track in negotiation.tracks)
