@@ -1,0 +1,1 @@
+"""RTMP: both ends of one connection, from the handshake to media messages."""
