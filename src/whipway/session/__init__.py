@@ -1,0 +1,1 @@
+"""One WHIP session, sans-IO: from datagram to access unit."""

@@ -1,0 +1,58 @@
+"""From a WHIP offer to a session that waits for its client, and the answer that tells the client where."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from whipway.protocol.dtls import Certificate, DtlsTransport, Fingerprint
+from whipway.protocol.ice import IceAgent, generate_credentials
+from whipway.protocol.sdp.answer import HostCandidate, TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.description import parse_description
+from whipway.session.feedback import Feedback
+from whipway.session.receiver import Receiver
+from whipway.session.session import Session, Timeouts
+from whipway.session.transport import Transport
+
+
+class Accepted(NamedTuple):
+    """An accepted offer. Datagrams for `ufrag` belong to `session`."""
+
+    session: Session
+    answer: str
+    ufrag: str
+    tracks: tuple[TrackDescription, ...]
+
+
+def accept_offer(
+    offer: str,
+    *,
+    certificate: Certificate,
+    candidates: Sequence[HostCandidate],
+    timeouts: Timeouts,
+    random: Callable[[int], bytes],
+    now: float,
+) -> Accepted:
+    """Judge an offer. Raises ParseError when it is not SDP, NegotiationError when it is not acceptable."""
+    negotiation = negotiate(parse_description(offer))
+    ufrag, pwd = generate_credentials(random)
+    fingerprints = [Fingerprint(each.algorithm, each.digest) for each in negotiation.fingerprints]
+    receiver = Receiver(negotiation.tracks)
+    session = Session(
+        transport=Transport(
+            IceAgent(ufrag=ufrag, pwd=pwd, remote_ufrag=negotiation.remote_ufrag),
+            DtlsTransport(certificate, is_client=negotiation.dtls_client, fingerprints=fingerprints),
+        ),
+        receiver=receiver,
+        feedback=Feedback(int.from_bytes(random(4), "big"), random(8).hex(), receiver.tracks),
+        timeouts=timeouts,
+        now=now,
+    )
+    answer = build_answer(
+        negotiation,
+        ufrag=ufrag,
+        pwd=pwd,
+        fingerprint=certificate.fingerprint,
+        candidates=candidates,
+        # RFC 9429, 5.2.1: a 63-bit number.
+        session_id=int.from_bytes(random(8), "big") >> 1,
+    )
+    return Accepted(session, answer, ufrag, negotiation.tracks)

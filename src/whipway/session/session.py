@@ -1,0 +1,163 @@
+"""One WHIP session as one sans-IO machine: datagrams in; datagrams, media units and facts out.
+
+It only composes: `demux` tells what a datagram is, `transport` has ICE, DTLS and SRTP, `receiver` the tracks,
+`feedback` the RTCP we send. Every wrong datagram ends as a count in `drops`. The first end is final.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from whipway.failures import DropReason, ParseError
+from whipway.protocol.ice import Address
+from whipway.session.demux import DatagramKind, classify
+from whipway.session.events import Connected, Ended, EndReason, Event
+from whipway.session.feedback import Feedback
+from whipway.session.receiver import Receiver
+from whipway.session.transport import Transport
+
+
+class SessionState(StrEnum):
+    """Where a session stands; the value is the word of the API."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `setup`: from POST to the end of the handshake. `silence`: without an authentic datagram."""
+
+    setup: float = 10.0
+    silence: float = 5.0
+
+
+class Session:
+    """The machine. Feed one input, then drain `datagrams_to_send` and `events`, then feed the next."""
+
+    def __init__(
+        self, *, transport: Transport, receiver: Receiver, feedback: Feedback, timeouts: Timeouts, now: float
+    ) -> None:
+        self.state = SessionState.CONNECTING
+        self.ended: Ended | None = None
+        self.transport = transport
+        self.receiver = receiver
+        self.feedback = feedback
+        self._timeouts = timeouts
+        self._created_at = now
+        self._drops: Counter[DropReason] = Counter()
+        self._rtcp: list[tuple[bytes, Address]] = []
+        self._events: list[Event] = []
+
+    def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
+        """Feed one datagram that came from `addr`."""
+        if self.state is SessionState.ENDED:
+            return
+        kind = classify(data)
+        try:
+            if kind is DatagramKind.RTP:
+                plain = self.transport.unprotect_rtp(data, now)
+                self._events += self.receiver.receive_rtp(plain, now)
+                return
+            self._receive_control(kind, data, addr, now)
+        except ParseError as error:
+            self._drops[error.reason] += 1
+        self._take_transport_events()
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due: end, repeat, give up, report."""
+        if self.state is SessionState.ENDED:
+            return
+        if now >= self._last_moment():
+            self._end_of_patience()
+            return
+        self.transport.handle_timeout(now)
+        self._take_transport_events()
+        if self.state is SessionState.LIVE:
+            self._events += self.receiver.handle_timeout(now)
+            self._send_feedback(now)
+
+    def deadline(self, now: float) -> float | None:
+        """When `handle_timeout` is wanted; None once the session is over."""
+        if self.state is SessionState.ENDED:
+            return None
+        candidates = [self._last_moment(), self.transport.deadline(now), self.receiver.deadline()]
+        if self.state is SessionState.LIVE:
+            candidates.append(self.feedback.deadline())
+        return min(at for at in candidates if at is not None)
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """Datagrams and where to send them."""
+        datagrams = self.transport.datagrams_to_send()
+        if self._rtcp:
+            datagrams += self._rtcp
+            self._rtcp = []
+        return datagrams
+
+    def events(self) -> list[Event]:
+        """What happened since the last call: media units, and at most one Connected and one Ended."""
+        events, self._events = self._events, []
+        return events
+
+    def end(self, reason: EndReason, detail: str = "") -> None:
+        """End the session for a reason of the caller's. The goodbye is in `datagrams_to_send`."""
+        if self.state is not SessionState.ENDED:
+            self.state = SessionState.ENDED
+            self.ended = Ended(reason, detail)
+            self.transport.close()
+            self._events.append(self.ended)
+
+    def close(self) -> None:
+        """End the session because the server stops."""
+        self.end(EndReason.SHUTDOWN, "the server is stopping")
+
+    def drops(self) -> Counter[DropReason]:
+        """Everything that was not used, by reason."""
+        counts = self._drops.copy()
+        for track in self.receiver.tracks:
+            counts += track.all_drops()
+        return counts
+
+    def _receive_control(self, kind: DatagramKind, data: bytes, addr: Address, now: float) -> None:
+        match kind:
+            case DatagramKind.STUN:
+                self.transport.receive_stun(data, addr, now)
+            case DatagramKind.DTLS:
+                self.transport.receive_dtls(data, addr, now)
+            case DatagramKind.RTCP:
+                plain = self.transport.unprotect_rtcp(data, now)
+                if self.receiver.receive_rtcp(plain, now):
+                    self.end(EndReason.CLIENT_CLOSED, "the client said goodbye")
+            case _:
+                raise ParseError(DropReason.UNKNOWN_DATAGRAM)
+
+    def _take_transport_events(self) -> None:
+        for event in self.transport.events():
+            if isinstance(event, Connected):
+                self.state = SessionState.LIVE
+                self._events.append(event)
+            else:
+                self.end(event.reason, event.detail)
+
+    def _last_moment(self) -> float:
+        if self.state is SessionState.CONNECTING:
+            return self._created_at + self._timeouts.setup
+        # Once connected something was heard, or there would be no connection.
+        assert self.transport.last_heard is not None
+        return self.transport.last_heard + self._timeouts.silence
+
+    def _end_of_patience(self) -> None:
+        if self.state is SessionState.LIVE:
+            self.end(EndReason.SILENCE, f"nothing came from the client for {self._timeouts.silence:g} s")
+        elif self.transport.last_heard is None:
+            self.end(EndReason.SETUP_TIMEOUT, "no ICE check came from the client: can it reach the UDP port?")
+        else:
+            self.end(EndReason.SETUP_TIMEOUT, "the DTLS handshake did not come to an end")
+
+    def _send_feedback(self, now: float) -> None:
+        # Once connected there is an address, or there would have been no handshake.
+        address = self.transport.remote_address
+        assert address is not None
+        if (packet := self.feedback.compose(now)) is not None:
+            self._rtcp.append((self.transport.protect_rtcp(packet), address))

@@ -1,0 +1,184 @@
+"""One received track: from RTP packet to access unit or audio frame.
+
+A packet is counted, put in order, placed on the session's timeline and unpacked, by plain calls. After a
+loss the video track hands on nothing until the next IDR picture; `needs_keyframe` says that one should be
+asked for. A track follows one SSRC at a time (`begin`); which one is the receiver's business.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from math import inf
+
+from whipway.failures import DropReason, ParseError
+from whipway.media.depacketizer import H264Depacketizer
+from whipway.media.nal import NalType, nal_type
+from whipway.media.opus import packet_duration
+from whipway.media.unit import AccessUnit, AudioFrame
+from whipway.protocol.rtcp.packets import SenderReport, ntp_to_seconds
+from whipway.protocol.rtp.packet import Packet
+from whipway.protocol.rtp.reception import ReceptionStatistics
+from whipway.protocol.rtp.reorder import ReorderBuffer
+from whipway.protocol.rtp.sequence import Extender
+from whipway.protocol.rtp.timeline import Timeline, TrackClock
+from whipway.protocol.sdp.answer import TrackDescription
+
+Unit = AccessUnit | AudioFrame
+
+PARAMETER_SETS = {NalType.SPS, NalType.PPS}
+
+
+class Track(ABC):
+    """What audio and video have in common. `ssrc` is None until the first packet or the offer names it."""
+
+    def __init__(self, description: TrackDescription, timeline: Timeline) -> None:
+        self.description = description
+        self.ssrc: int | None = description.ssrcs[0] if description.ssrcs else None
+        self.drops: Counter[DropReason] = Counter()
+        self.packets = 0
+        self.bytes = 0
+        self.units = 0
+        self.heard_at = -inf
+        """When the last packet came."""
+        self.clock = TrackClock(timeline, description.clock_rate, leads=description.kind == "audio")
+        self._lost_before = 0  # by the SSRCs that were followed before
+        self._start()
+
+    @property
+    def lost(self) -> int:
+        """Packets that never came, or too late."""
+        return self._lost_before + self._reorder.lost
+
+    def begin(self, ssrc: int, now: float) -> None:
+        """Follow this SSRC from now on: its numbers have nothing to do with those so far; times go on.
+
+        What waited behind a gap of the old one is given up with it.
+        """
+        self.ssrc = ssrc
+        if self.packets:
+            self.drops += self._reorder_drops()
+            self._lost_before += self._reorder.lost
+            self._start()
+            self._unpack((None,), now)
+
+    def receive(self, packet: Packet, now: float) -> Sequence[Unit]:
+        """Take a packet of this track's SSRC; return the media units it completes."""
+        sequence = self._extender.extend(packet.sequence_number)
+        self.packets += 1
+        self.bytes += len(packet.payload)
+        self.heard_at = now
+        self.statistics.received(sequence, packet.timestamp, now)
+        ready = self._reorder.insert(sequence, packet, now)
+        return self._unpack(ready, now) if ready else ()
+
+    def handle_timeout(self, now: float) -> Sequence[Unit]:
+        """Give up packets that did not come in time; return what can be handed on after them."""
+        return self._unpack(self._reorder.expire(now), now)
+
+    def deadline(self) -> float | None:
+        """When `handle_timeout` is wanted."""
+        return self._reorder.deadline()
+
+    def sender_report(self, report: SenderReport, now: float) -> None:
+        """Take the sender's word on how its RTP clock relates to wallclock time."""
+        self.statistics.sender_report(report.ntp_timestamp, now)
+        self.clock.sender_report(ntp_to_seconds(report.ntp_timestamp), report.rtp_timestamp, now)
+
+    def all_drops(self) -> Counter[DropReason]:
+        """Every packet or unit of this track that was not used, by reason."""
+        return self.drops + self._reorder_drops()
+
+    @abstractmethod
+    def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
+        """Take packets in order, None where some are lost; return the media units they complete."""
+
+    def _start(self) -> None:
+        self.statistics = ReceptionStatistics(self.description.clock_rate)
+        self._reorder = ReorderBuffer()
+        self._extender = Extender(16)
+
+    def _reorder_drops(self) -> Counter[DropReason]:
+        counts = {
+            DropReason.RTP_DUPLICATE: self._reorder.duplicates,
+            DropReason.RTP_LATE: self._reorder.late,
+        }
+        return Counter(counts)
+
+
+class VideoTrack(Track):
+    """H.264 (RFC 6184)."""
+
+    def __init__(self, description: TrackDescription, timeline: Timeline) -> None:
+        super().__init__(description, timeline)
+        self.keyframes = 0
+        self._depacketizer = H264Depacketizer()
+        self._has_parameter_sets = bool(description.sprop_parameter_sets)
+        self._timeline = timeline
+        self._timestamp = -1
+        self._first_arrival = 0.0
+
+    @property
+    def needs_keyframe(self) -> bool:
+        """True while nothing can be handed on before the next IDR picture."""
+        return self._depacketizer.awaiting_idr or not self._has_parameter_sets
+
+    def all_drops(self) -> Counter[DropReason]:
+        return super().all_drops() + self._depacketizer.drops
+
+    def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
+        units: list[Unit] = []
+        for packet in packets:
+            if packet is None:
+                self._depacketizer.gap()
+            elif not packet.payload:
+                self.drops[DropReason.RTP_EMPTY] += 1
+            else:
+                if packet.timestamp != self._timestamp:
+                    # A large picture is sent over tens of milliseconds; it was taken before the first.
+                    self._timestamp, self._first_arrival = packet.timestamp, now
+                    self._timeline.elapsed_us(now)  # It may begin here, not with the audio that is next.
+                for unit in self._depacketizer.push(packet.payload, packet.timestamp, packet.marker):
+                    if self._is_decodable(unit):
+                        unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
+                        self.units += 1
+                        self.keyframes += unit.keyframe
+                        units.append(unit)
+        return units
+
+    def _is_decodable(self, unit: AccessUnit) -> bool:
+        """Tell whether decoders can have the parameter sets: from the offer, or from a picture so far."""
+        if not self._has_parameter_sets:
+            # At first an IDR picture without them may have lost them on the way.
+            self._has_parameter_sets = (
+                unit.keyframe and {nal_type(nal) for nal in unit.nals} >= PARAMETER_SETS
+            )
+            self.drops[DropReason.H264_AWAITING_IDR] += not self._has_parameter_sets
+        return self._has_parameter_sets
+
+
+class AudioTrack(Track):
+    """Opus (RFC 7587): every packet is a frame by itself."""
+
+    def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
+        units: list[Unit] = []
+        for packet in packets:
+            if packet is None:
+                continue  # The transcoder sees the gap in the times and fills it.
+            if not packet.payload:
+                self.drops[DropReason.RTP_EMPTY] += 1
+                continue
+            try:
+                packet_duration(packet.payload)
+            except ParseError as error:
+                self.drops[error.reason] += 1
+                continue
+            time_us = self.clock.to_us(packet.timestamp, now)
+            units.append(AudioFrame(packet.timestamp, packet.payload, time_us))
+            self.units += 1
+        return units
+
+
+def make_track(description: TrackDescription, timeline: Timeline) -> Track:
+    """The track for a negotiated media description."""
+    kinds = {"audio": AudioTrack, "video": VideoTrack}
+    return kinds[description.kind](description, timeline)

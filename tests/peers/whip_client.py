@@ -1,0 +1,312 @@
+"""A WHIP client in small, sans-IO: offer, ICE checks, DTLS, SRTP, and whatever a test wants to have sent.
+
+It has the verbs of the machines it talks to; `addr` in what it sends is where the server is, `address` is
+where itself is seen. It is a full ICE agent with one candidate pair, which it nominates at once, and a
+sender of H.264 and Opus that sends what it is told when it is told. What the server's RTCP says is recorded
+in `received`. Taken from the project itself are only STUN, DTLS, SRTP and the packet formats.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.peers.h264 import packetize
+
+from whipway.protocol.dtls import (
+    Certificate,
+    DtlsConnected,
+    DtlsEvent,
+    DtlsTransport,
+    Fingerprint,
+    generate_certificate,
+)
+from whipway.protocol.ice import Address
+from whipway.protocol.rtcp.packets import (
+    Goodbye,
+    RtcpPacket,
+    SenderReport,
+    SourceDescription,
+    parse_compound,
+    seconds_to_ntp,
+)
+from whipway.protocol.rtp.packet import ONE_BYTE_PROFILE, Packet, serialize_packet
+from whipway.protocol.srtp import SrtpSession
+from whipway.protocol.stun import BINDING, Attribute, Message, MessageClass, parse_message, verify_integrity
+
+CERTIFICATE = generate_certificate()
+HOST_PRIORITY = 2130706431
+CHECK_INTERVAL = 0.5
+"""Seconds between checks until one is answered."""
+CONSENT_INTERVAL = 5.0
+"""Seconds between checks after that (RFC 7675, section 5.1)."""
+WALLCLOCK = 3_900_000_000.0
+"""NTP seconds at the sender's second 0."""
+MID_EXTENSION_ID = 4
+
+SPS = bytes.fromhex("6742c00bd9014184")
+PPS = bytes.fromhex("68cb83cb20")
+
+_CODECS = {
+    "audio": ("111", ["rtpmap:111 opus/48000/2", "fmtp:111 minptime=10;useinbandfec=1"]),
+    "video": (
+        "102",
+        [
+            "rtpmap:102 H264/90000",
+            "rtcp-fb:102 nack pli",
+            "fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+        ],
+    ),
+}
+_CLOCK_RATES = {"audio": 48_000, "video": 90_000}
+_ROLES = {"active": "passive", "passive": "active"}
+
+
+def picture(index: int, *, keyframe: bool, size: int = 2500) -> list[bytes]:
+    """An access unit unlike every other: one slice of `size` bytes, with parameter sets if it is an IDR."""
+    header = bytes((0x65 if keyframe else 0x41, 0x88)) + index.to_bytes(4, "big")
+    body = Random(index).randbytes(size - len(header)).replace(b"\0", b"\1")
+    return [SPS, PPS, header + body] if keyframe else [header + body]
+
+
+def sound(index: int) -> bytes:
+    """An Opus packet unlike every other: one CELT frame of 20 ms."""
+    return bytes((31 << 3 | 4,)) + index.to_bytes(4, "big") + bytes(80)
+
+
+@dataclass
+class Source:
+    """One track as it is sent."""
+
+    mid: str
+    payload_type: int
+    clock_rate: int
+    ssrc: int
+    sequence: int
+    start: int
+    """RTP timestamp of the sender's second 0."""
+    extension: bytes = b""
+    packets: int = 0
+    octets: int = 0
+
+    def timestamp(self, at: float) -> int:
+        """RTP timestamp of what was captured at the sender's second `at`."""
+        return (self.start + round(at * self.clock_rate)) & 0xFFFFFFFF
+
+
+@dataclass
+class WhipClient:
+    """`kinds` are the media descriptions in their order; `setup` is the offer's `a=setup`."""
+
+    kinds: tuple[str, ...] = ("audio", "video")
+    setup: str = "actpass"
+    announces_ssrcs: bool = True
+    names_mids: bool = True
+    certificate: Certificate = CERTIFICATE
+    fingerprint: str = ""
+    """What the offer says; by default the truth."""
+    checks: bool = True
+    """Whether ICE checks are sent."""
+    speaks_dtls: bool = True
+    seed: int = 1
+    address: Address = ("192.0.2.7", 40_000)
+    received: list[tuple[float, RtcpPacket]] = field(default_factory=list)
+    """Each RTCP packet that came, with its time."""
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.seed)
+        self.ufrag, self.pwd = "peer", "a+password+of+this+side"
+        self.sources = {kind: self._make_source(kind) for kind in self.kinds}
+        self.server: Address = ("", 0)
+        self.srtp: SrtpSession | None = None
+        self._is_checked = False
+        self._next_check: float | None = None
+        self._datagrams: list[bytes] = []
+        self._events: list[DtlsEvent] = []
+
+    def _make_source(self, kind: str) -> Source:
+        extension = (
+            bytes((MID_EXTENSION_ID << 4 | len(kind) - 1,)) + kind.encode() if self.names_mids else b""
+        )
+        return Source(
+            mid=kind,
+            payload_type=int(_CODECS[kind][0]),
+            clock_rate=_CLOCK_RATES[kind],
+            ssrc=self._random.getrandbits(32),
+            # Wraps within the first minute, so that every longer test has a wrap.
+            sequence=0xFFFF - self._random.randrange(1000),
+            start=0xFFFFFFFF - self._random.randrange(_CLOCK_RATES[kind] * 20),
+            extension=extension,
+        )
+
+    # Signalling
+
+    @property
+    def offer(self) -> str:
+        """The offer's body."""
+        lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=group:BUNDLE {' '.join(self.kinds)}"]
+        for kind, source in self.sources.items():
+            formats, attributes = _CODECS[kind]
+            lines += [f"m={kind} 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"]
+            attributes = [
+                f"mid:{source.mid}",
+                "sendonly",
+                "rtcp-mux",
+                f"setup:{self.setup}",
+                f"ice-ufrag:{self.ufrag}",
+                f"ice-pwd:{self.pwd}",
+                f"fingerprint:sha-256 {self.fingerprint or self.certificate.fingerprint}",
+                *attributes,
+            ]
+            if self.names_mids:
+                attributes.append(f"extmap:{MID_EXTENSION_ID} urn:ietf:params:rtp-hdrext:sdes:mid")
+            if self.announces_ssrcs:
+                attributes.append(f"ssrc:{source.ssrc} cname:peer")
+            lines += [f"a={attribute}" for attribute in attributes]
+        return "".join(f"{line}\r\n" for line in lines)
+
+    def take_answer(self, answer: str, now: float) -> None:
+        """Learn where the server is and begin to check."""
+        values = dict(
+            line[2:].split(":", 1) for line in answer.splitlines() if line.startswith("a=") and ":" in line
+        )
+        self._username = f"{values['ice-ufrag']}:{self.ufrag}".encode()
+        self._key = values["ice-pwd"].encode()
+        candidate = values["candidate"].split()
+        self.server = (candidate[4], int(candidate[5]))
+        algorithm, digest = values["fingerprint"].split()
+        self._dtls = DtlsTransport(
+            self.certificate,
+            is_client=_ROLES[values["setup"]] == "active",
+            fingerprints=[Fingerprint(algorithm, bytes.fromhex(digest.replace(":", "")))],
+        )
+        self._next_check = now if self.checks else None
+
+    # The verbs
+
+    def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
+        """Take what came from the server."""
+        assert addr == self.server
+        if data[0] < 4:
+            self._take_response(data, now)
+        elif data[0] < 64:
+            if self.speaks_dtls:
+                self._dtls.receive_datagram(data)
+                self._take_dtls_events()
+        else:
+            assert self.srtp is not None
+            packets = parse_compound(self.srtp.unprotect_rtcp(data))
+            self.received += [(now, packet) for packet in packets]
+
+    def handle_timeout(self, now: float) -> None:
+        """Check, and repeat what DTLS wants to."""
+        if self._next_check is not None and self._next_check <= now:
+            self.check(now)
+        if self.speaks_dtls and (at := self._dtls.deadline(now)) is not None and at <= now:
+            self._dtls.handle_timeout(now)
+            self._take_dtls_events()
+
+    def deadline(self, now: float) -> float | None:
+        """When `handle_timeout` is wanted."""
+        wanted = [self._next_check, self._dtls.deadline(now) if self.speaks_dtls else None]
+        return min((at for at in wanted if at is not None), default=None)
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """What to send, all of it to the server."""
+        datagrams, self._datagrams = self._datagrams, []
+        # DTLS first: a Finished goes before the media that it permits.
+        handshake = self._dtls.datagrams_to_send() if self.speaks_dtls else []
+        return [(data, self.server) for data in handshake + datagrams]
+
+    def events(self) -> list[DtlsEvent]:
+        """What became of DTLS since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Send close_notify."""
+        self._dtls.close()
+
+    # ICE and DTLS
+
+    def check(self, now: float) -> None:
+        """Send a connectivity check, and the next one when it is time."""
+        self._datagrams.append(self.stun())
+        self._next_check = now + (CONSENT_INTERVAL if self._is_checked else CHECK_INTERVAL)
+
+    def stun(self, username: bytes | None = None, key: bytes | None = None) -> bytes:
+        """A check that nominates; by default with the right credentials."""
+        attributes: dict[int, bytes] = {
+            Attribute.USERNAME: self._username if username is None else username,
+            Attribute.PRIORITY: HOST_PRIORITY.to_bytes(4, "big"),
+            Attribute.ICE_CONTROLLING: bytes(8),
+            Attribute.USE_CANDIDATE: b"",
+        }
+        message = Message(MessageClass.REQUEST, BINDING, self._random.randbytes(12), attributes)
+        return message.serialize(self._key if key is None else key)
+
+    def _take_response(self, data: bytes, now: float) -> None:
+        assert parse_message(data).message_class is MessageClass.SUCCESS
+        assert verify_integrity(data, self._key)
+        if not self._is_checked:
+            self._is_checked = True
+            self._next_check = now + CONSENT_INTERVAL
+            if self.speaks_dtls:
+                self._dtls.start(now)
+
+    def _take_dtls_events(self) -> None:
+        for event in self._dtls.events():
+            self._events.append(event)
+            if isinstance(event, DtlsConnected):
+                self.srtp = SrtpSession(event.profile, event.local_key, event.remote_key)
+
+    # Media. `at` is in seconds of the sender's clock: when it was captured.
+
+    def send_picture(self, nals: list[bytes], at: float) -> None:
+        """Send an access unit."""
+        payloads = packetize(nals)
+        for index, payload in enumerate(payloads):
+            self.send("video", payload, at, marker=index == len(payloads) - 1)
+
+    def send(self, kind: str, payload: bytes, at: float, *, padding: int = 0, **changes: object) -> None:
+        """Send an RTP packet of a track; `changes` are to the fields of `Packet`."""
+        self.send_rtp(serialize_packet(self.packet(kind, payload, at, **changes), padding))
+
+    def packet(self, kind: str, payload: bytes, at: float, **changes: object) -> Packet:
+        """The next packet of a track."""
+        source = self.sources[kind]
+        profile = ONE_BYTE_PROFILE if source.extension else 0
+        packet = Packet(
+            payload_type=source.payload_type,
+            marker=False,
+            sequence_number=source.sequence & 0xFFFF,
+            timestamp=source.timestamp(at),
+            ssrc=source.ssrc,
+            payload=payload,
+            extension=source.extension,
+            profile=profile,
+        )
+        source.sequence += 1
+        source.packets += 1
+        source.octets += len(payload)
+        return packet._replace(**changes)  # type: ignore[arg-type]
+
+    def send_rtp(self, data: bytes) -> None:
+        """Send these bytes as SRTP."""
+        assert self.srtp is not None
+        self._datagrams.append(self.srtp.protect_rtp(data))
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Send these bytes as SRTCP."""
+        assert self.srtp is not None
+        self._datagrams.append(self.srtp.protect_rtcp(data))
+
+    def send_reports(self, at: float) -> None:
+        """Send a sender report for each track."""
+        for source in self.sources.values():
+            ntp = seconds_to_ntp(WALLCLOCK + at)
+            report = SenderReport(source.ssrc, ntp, source.timestamp(at), source.packets, source.octets)
+            self.send_rtcp(report.serialize() + SourceDescription(((source.ssrc, "peer"),)).serialize())
+
+    def send_goodbye(self, *kinds: str) -> None:
+        """Send BYE for some tracks, by default for all."""
+        ssrcs = tuple(self.sources[kind].ssrc for kind in kinds or self.kinds)
+        self.send_rtcp(Goodbye(ssrcs, "done").serialize())

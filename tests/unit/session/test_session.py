@@ -1,0 +1,154 @@
+"""The machine's own part: states, deadlines, ends, and counting. Streams are in tests/network."""
+
+import pytest
+from tests.network.virtual import Network, make_network
+from tests.peers.whip_client import WhipClient, picture, sound
+
+from whipway.failures import DropReason
+from whipway.protocol.rtcp.packets import Goodbye
+from whipway.protocol.rtp.reorder import MAX_WAIT
+from whipway.session.events import Connected, Ended, EndReason
+from whipway.session.feedback import REPORT_INTERVAL
+from whipway.session.session import SessionState, Timeouts
+
+
+def connect(client: WhipClient | None = None) -> Network:
+    network = make_network(client)
+    network.run(0.5)
+    return network
+
+
+class TestStates:
+    def test_connecting_live_ended(self):
+        network = make_network()
+        session = network.session
+        assert (session.state, session.ended) == (SessionState.CONNECTING, None)
+        network.run(0.5)
+        assert (session.state, session.ended) == (SessionState.LIVE, None)
+        assert network.events == [Connected("SRTP_AEAD_AES_128_GCM")]
+        session.end(EndReason.DELETED, "why")
+        assert (session.state, session.ended) == (SessionState.ENDED, Ended(EndReason.DELETED, "why"))
+        assert session.events() == [session.ended]
+        assert session.events() == []
+
+    @pytest.mark.parametrize("reason", list(EndReason))
+    def test_the_first_end_is_final(self, reason):
+        session = make_network().session
+        session.end(reason)
+        session.end(EndReason.INTERNAL_ERROR)
+        session.close()
+        assert session.events() == [Ended(reason)]
+
+    def test_after_the_end_nothing_is_taken(self):
+        network = connect()
+        network.session.end(EndReason.DELETED)
+        network.session.events()
+        network.session.datagrams_to_send()
+        network.session.receive_datagram(b"\xff\xff", network.client.address, network.now)
+        network.session.receive_datagram(network.client.stun(), network.client.address, network.now)
+        network.session.handle_timeout(network.now + 100.0)
+        assert network.session.events() == []
+        assert network.session.datagrams_to_send() == []
+        assert network.session.drops() == {}
+
+    def test_goodbye_from_the_client(self):
+        network = connect()
+        client = network.client
+        client.send("audio", sound(1), 0.0)
+        client.send_rtcp(Goodbye((client.sources["audio"].ssrc,)).serialize())
+        for data, _ in client.datagrams_to_send():
+            network.inject(data)
+        assert network.ended.reason is EndReason.CLIENT_CLOSED
+
+    def test_a_report_from_the_client_is_no_goodbye(self):
+        network = connect()
+        network.client.send_reports(0.0)
+        for data, _ in network.client.datagrams_to_send():
+            network.inject(data)
+        assert network.session.state is SessionState.LIVE
+        assert network.session.drops() == {}
+
+    def test_close_notify_from_the_client(self):
+        network = connect()
+        network.client.close()
+        network.run(0.1)
+        assert network.ended.reason is EndReason.CLIENT_CLOSED
+
+    def test_a_client_that_is_not_the_one_of_the_offer(self):
+        network = connect(WhipClient(fingerprint=":".join(["00"] * 32)))
+        assert network.events == [Ended(EndReason.DTLS_FAILED, "fingerprint mismatch")]
+
+
+class TestTime:
+    def test_setup_has_an_end(self):
+        session = make_network(WhipClient(checks=False), timeouts=Timeouts(setup=3.0)).session
+        assert session.deadline(0.0) == 3.0
+        session.handle_timeout(2.9)
+        assert session.state is SessionState.CONNECTING
+        session.handle_timeout(3.0)
+        assert session.ended is not None
+        assert session.ended.reason is EndReason.SETUP_TIMEOUT
+        assert session.deadline(3.0) is None
+
+    def test_the_text_tells_how_far_it_came(self):
+        texts = []
+        for checks in (False, True):
+            network = make_network(WhipClient(checks=checks, speaks_dtls=False))
+            network.run(11.0)
+            assert network.ended.reason is EndReason.SETUP_TIMEOUT
+            texts.append(network.ended.detail)
+        assert "ICE" in texts[0]
+        assert "DTLS" in texts[1]
+
+    def test_silence_has_an_end(self):
+        session = connect().session
+        heard = session.transport.last_heard
+        assert heard is not None
+        session.handle_timeout(heard + 4.9)
+        assert session.state is SessionState.LIVE
+        session.handle_timeout(heard + 5.0)
+        assert session.ended == Ended(EndReason.SILENCE, "nothing came from the client for 5 s")
+
+    def test_deadlines_of_the_parts(self):
+        network = connect(WhipClient(("audio",)))
+        session, client = network.session, network.client
+        [reported_at] = {at for at, _ in client.received}
+        # Sent at connecting, received after the way down.
+        assert session.deadline(network.now) == pytest.approx(reported_at - 0.02 + REPORT_INTERVAL)
+        client.send("audio", sound(1), 0.0)
+        client.packet("audio", b"", 0.0)
+        client.send("audio", sound(3), 0.0)
+        for data, _ in client.datagrams_to_send():
+            network.inject(data)
+        assert session.deadline(network.now) == network.now + MAX_WAIT
+        session.handle_timeout(network.now + MAX_WAIT)
+        [frame] = session.events()
+        assert frame.payload == sound(3)
+
+    def test_reports_begin_with_the_connection(self):
+        network = make_network()
+        network.session.handle_timeout(0.0)
+        assert network.session.datagrams_to_send() == []
+        network.run(1.0)
+        assert network.client.received != []
+
+
+class TestCounting:
+    def test_drops_of_all_parts_are_summed(self):
+        network = connect()
+        client = network.client
+        network.inject(b"\xff\xff")
+        client.send_picture(picture(1, keyframe=False), 0.0)
+        client.send("audio", b"", 0.0)
+        client.send("audio", b"\x03", 0.0, payload_type=50)
+        for data, _ in client.datagrams_to_send():
+            network.inject(data)
+        assert network.session.drops() == {
+            DropReason.UNKNOWN_DATAGRAM: 1,
+            DropReason.H264_AWAITING_IDR: 1,
+            DropReason.RTP_EMPTY: 1,
+            DropReason.RTP_UNKNOWN_TRACK: 1,
+        }
+        # A copy: who reads it cannot change it.
+        network.session.drops().clear()
+        assert network.session.drops().total() == 4

@@ -1,0 +1,62 @@
+"""The whole of what is seen from outside."""
+
+import json
+
+from tests.network.virtual import Show, make_network
+
+from whipway.session.events import EndReason
+from whipway.session.snapshot import describe_session
+
+
+def test_before_the_client_came():
+    session = make_network().session
+    snapshot = describe_session(session)
+    assert (snapshot["state"], snapshot["reason"], snapshot["detail"]) == ("connecting", None, None)
+    assert snapshot["drops"] == {}
+    assert [track["packets"] for track in snapshot["tracks"]] == [0, 0]
+
+
+def test_a_stream_and_its_end():
+    network = make_network()
+    network.run(0.5)
+    Show(network).play(1.0)
+    network.inject(b"\xff\xff")
+    network.inject(b"\x80\x66" + bytes(60))
+    network.session.end(EndReason.DELETED, "by request")
+    client = network.client
+    assert describe_session(network.session) == {
+        "state": "ended",
+        "reason": "deleted",
+        "detail": "by request",
+        "tracks": [
+            {
+                "mid": "audio",
+                "kind": "audio",
+                "ssrc": client.sources["audio"].ssrc,
+                "packets": 50,
+                "bytes": client.sources["audio"].octets,
+                "lost": 0,
+                "frames": 50,
+            },
+            {
+                "mid": "video",
+                "kind": "video",
+                "ssrc": client.sources["video"].ssrc,
+                "packets": client.sources["video"].packets,
+                "bytes": client.sources["video"].octets,
+                "lost": 0,
+                "frames": 30,
+                "keyframes": 1,
+                "keyframe_requests": 1,
+            },
+        ],
+        "drops": {"srtp_authentication": 1, "unknown_datagram": 1},
+    }
+
+
+def test_it_is_plain_data_without_secrets_or_addresses():
+    network = make_network()
+    network.run(0.5)
+    text = json.dumps(describe_session(network.session))
+    for secret in (network.client.pwd, network.client.ufrag, network.client.address[0]):
+        assert secret not in text

@@ -1,0 +1,256 @@
+"""One track: order, times, losses, and what is handed on of them."""
+
+import pytest
+from tests.peers.whip_client import PPS, SPS, picture, sound
+
+from whipway.failures import DropReason
+from whipway.media.unit import AccessUnit, AudioFrame
+from whipway.protocol.rtcp.packets import SenderReport, seconds_to_ntp
+from whipway.protocol.rtp.packet import Packet
+from whipway.protocol.rtp.reorder import MAX_WAIT
+from whipway.protocol.rtp.timeline import Timeline
+from whipway.protocol.sdp.answer import TrackDescription
+from whipway.session.track import AudioTrack, Track, VideoTrack, make_track
+
+SSRC = 0xCAFE
+IDR = bytes((0x65, 0x88, 1, 2, 3))
+SLICE = bytes((0x41, 0x9A, 4, 5, 6))
+
+
+def describe(kind: str, ssrcs: tuple[int, ...] = (SSRC,), sprop: tuple[bytes, ...] = ()) -> TrackDescription:
+    return TrackDescription(
+        mid=kind,
+        kind=kind,
+        payload_types=(111,) if kind == "audio" else (102,),
+        clock_rate=48_000 if kind == "audio" else 90_000,
+        ssrcs=ssrcs,
+        rtx={},
+        mid_extension_id=None,
+        sprop_parameter_sets=sprop,
+        stereo=False,
+    )
+
+
+def make_audio(**fields) -> Track:
+    return make_track(describe("audio", **fields), Timeline())
+
+
+def make_video(**fields) -> VideoTrack:
+    track = make_track(describe("video", **fields), Timeline())
+    assert isinstance(track, VideoTrack)
+    return track
+
+
+def packet(number: int, payload: bytes, timestamp: int = 0, *, marker: bool = False) -> Packet:
+    return Packet(0, marker, number & 0xFFFF, timestamp & 0xFFFFFFFF, SSRC, payload)
+
+
+def audio_packet(number: int, index: int | None = None) -> Packet:
+    return packet(number, sound(number if index is None else index), number * 960)
+
+
+def whole(number: int, *nals: bytes, timestamp: int = 0) -> list[Packet]:
+    """An access unit with each NAL unit in a packet of its own."""
+    last = len(nals) - 1
+    return [packet(number + at, nal, timestamp, marker=at == last) for at, nal in enumerate(nals)]
+
+
+def feed(track: Track, *packets: Packet, now: float = 0.0) -> list[AccessUnit | AudioFrame]:
+    return [unit for each in packets for unit in track.receive(each, now)]
+
+
+class TestAudio:
+    def test_every_packet_is_a_frame(self):
+        track = make_audio()
+        [first] = track.receive(audio_packet(0xFFFF), 10.0)
+        [second] = track.receive(audio_packet(0x10000), 10.03)
+        assert first == AudioFrame(0xFFFF * 960, sound(0xFFFF), 0)
+        assert second.time_us == 20_000
+        assert (track.packets, track.units, track.bytes, track.heard_at) == (2, 2, 170, 10.03)
+
+    def test_order_is_restored(self):
+        track = make_audio()
+        frames = feed(track, audio_packet(1), audio_packet(4), audio_packet(3))
+        assert [frame.payload for frame in frames] == [sound(1)]
+        assert track.deadline() == MAX_WAIT
+        assert [frame.payload for frame in feed(track, audio_packet(2))] == [sound(2), sound(3), sound(4)]
+        assert track.deadline() is None
+        assert track.all_drops() == {}
+
+    def test_a_gap_shows_in_the_times_alone(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(3))
+        assert list(track.handle_timeout(MAX_WAIT - 0.01)) == []
+        [frame] = track.handle_timeout(MAX_WAIT)
+        assert (frame.payload, frame.time_us) == (sound(3), 40_000)
+        assert track.lost == 1
+
+    def test_duplicates_and_latecomers_are_counted(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(3), audio_packet(3), audio_packet(1))
+        assert track.all_drops() == {DropReason.RTP_DUPLICATE: 1, DropReason.RTP_LATE: 1}
+        assert track.units == 1
+
+    def test_what_is_not_opus_is_dropped(self):
+        track = make_audio()
+        frames = feed(track, audio_packet(1), packet(2, b""), packet(3, b"\x03"), audio_packet(4))
+        assert [frame.payload for frame in frames] == [sound(1), sound(4)]
+        assert track.all_drops() == {DropReason.RTP_EMPTY: 1, DropReason.OPUS_MALFORMED: 1}
+
+
+class TestVideo:
+    def test_an_access_unit_of_several_packets(self):
+        track = make_video()
+        [unit] = feed(track, *whole(0xFFFF, SPS, PPS, IDR, timestamp=7))
+        assert unit == AccessUnit(7, [SPS, PPS, IDR], True, 0)
+        [unit] = feed(track, *whole(0x10002, SLICE, timestamp=3007), now=0.04)
+        assert unit == AccessUnit(3007, [SLICE], False, 33_333)
+        assert (track.packets, track.units, track.keyframes) == (4, 2, 1)
+
+    def test_padding_is_dropped_and_leaves_no_gap(self):
+        track = make_video()
+        feed(track, *whole(1, SPS, PPS, IDR))
+        units = feed(track, packet(4, b"", 3000), *whole(5, SLICE, timestamp=3000))
+        assert [unit.nals for unit in units] == [[SLICE]]
+        assert track.all_drops() == {DropReason.RTP_EMPTY: 1}
+
+    def test_nothing_after_a_gap_until_the_next_idr(self):
+        track = make_video()
+        assert track.needs_keyframe
+        feed(track, *whole(1, SPS, PPS, IDR))
+        assert not track.needs_keyframe
+        assert feed(track, *whole(5, SLICE, timestamp=3000)) == []
+        assert not track.needs_keyframe
+        assert list(track.handle_timeout(MAX_WAIT)) == []
+        assert track.needs_keyframe
+        assert feed(track, *whole(6, SLICE, timestamp=6000)) == []
+        [unit] = feed(track, *whole(7, SPS, PPS, IDR, timestamp=9000))
+        assert unit.keyframe
+        assert not track.needs_keyframe
+        assert track.all_drops() == {DropReason.H264_AWAITING_IDR: 2}
+        assert track.lost == 1
+
+    def test_broken_payloads_are_counted(self):
+        track = make_video()
+        feed(
+            track,
+            *whole(1, SPS, PPS, IDR),
+            packet(4, bytes((28, 0x05)), 3000),
+            packet(5, bytes((30, 1)), 6000),
+        )
+        assert track.all_drops() == {DropReason.H264_MALFORMED: 1, DropReason.H264_UNSUPPORTED: 1}
+
+    def test_half_a_picture_is_incomplete(self):
+        track = make_video()
+        feed(track, *whole(1, SPS, PPS, IDR))
+        feed(track, packet(4, SLICE, 3000), *whole(6, SLICE, timestamp=6000))
+        track.handle_timeout(MAX_WAIT)
+        assert track.all_drops() == {DropReason.H264_INCOMPLETE: 1, DropReason.H264_AWAITING_IDR: 1}
+
+    @pytest.mark.parametrize("nals", [[IDR], [SPS, IDR], [PPS, IDR]])
+    def test_it_does_not_begin_without_parameter_sets(self, nals):
+        track = make_video()
+        after = 1 + len(nals)
+        assert feed(track, *whole(1, *nals), *whole(after, SLICE, timestamp=3000)) == []
+        assert track.needs_keyframe
+        assert track.keyframes == track.units == 0
+        assert track.all_drops() == {DropReason.H264_AWAITING_IDR: 2}
+        [unit] = feed(track, *whole(after + 1, SPS, PPS, IDR, timestamp=6000))
+        assert unit.nals == [SPS, PPS, IDR]
+        assert not track.needs_keyframe
+
+    def test_parameter_sets_of_the_offer_are_enough(self):
+        track = make_video(sprop=(SPS, PPS))
+        [unit] = feed(track, *whole(1, IDR))
+        assert unit.nals == [IDR]
+        assert not track.needs_keyframe
+
+    def test_parameter_sets_are_not_asked_for_again(self):
+        track = make_video()
+        feed(track, *whole(1, SPS, PPS, IDR))
+        [unit] = feed(track, *whole(4, IDR, timestamp=3000))
+        assert unit.keyframe
+
+    def test_a_picture_has_the_time_of_its_first_packet(self):
+        """An IDR picture is sent over tens of milliseconds, and audio comes in between."""
+        timeline = Timeline()
+        video, audio = (make_track(describe(kind), timeline) for kind in ("video", "audio"))
+        sps, pps, idr = whole(1, SPS, PPS, IDR)
+        feed(video, sps, pps, now=5.0)
+        [frame] = feed(audio, audio_packet(1), now=5.02)
+        [unit] = feed(video, idr, now=5.04)
+        assert (unit.time_us, frame.time_us) == (0, 20_000)
+
+
+class TestSources:
+    def test_the_offer_names_the_ssrc(self):
+        assert make_video(ssrcs=(5, 6)).ssrc == 5
+        assert make_video(ssrcs=()).ssrc is None
+
+    def test_the_first_source_changes_nothing(self):
+        track = make_audio(ssrcs=())
+        track.begin(9, 0.0)
+        assert track.ssrc == 9
+        assert len(feed(track, audio_packet(1), audio_packet(2))) == 2
+        assert track.lost == 0
+
+    @pytest.mark.parametrize("start", [4, 20, 40_000])
+    def test_another_source_has_its_own_numbers(self, start):
+        track = make_audio()
+        feed(track, audio_packet(5), audio_packet(7))
+        track.handle_timeout(1.0)
+        feed(track, audio_packet(5), audio_packet(9), audio_packet(9))
+        track.begin(9, 3.0)
+        frames = feed(track, audio_packet(start), audio_packet(start + 1), now=3.0)
+        assert [frame.payload for frame in frames] == [sound(start), sound(start + 1)]
+        assert track.deadline() is None
+        assert track.lost == 1
+        assert track.all_drops() == {DropReason.RTP_LATE: 1, DropReason.RTP_DUPLICATE: 1}
+        reception = track.statistics.report(3.0)
+        assert reception is not None
+        assert (reception.highest_sequence, reception.cumulative_lost) == (start + 1, 0)
+
+    def test_times_go_on_with_another_source(self):
+        track = make_audio()
+        [before] = feed(track, audio_packet(5), now=1.0)
+        track.begin(9, 3.0)
+        [after] = feed(track, packet(1, sound(1), 3_000_000_000), now=3.0)
+        assert (before.time_us, after.time_us) == (0, 2_000_000)
+
+    def test_video_of_another_source_begins_with_an_idr(self):
+        track = make_video()
+        feed(track, *whole(1, SPS, PPS, IDR))
+        track.begin(9, 0.0)
+        assert track.needs_keyframe
+        assert feed(track, *whole(4, SLICE, timestamp=3000)) == []
+
+
+class TestReports:
+    def test_sender_reports_reach_clock_and_statistics(self):
+        timeline = Timeline()
+        audio, video = (make_track(describe(kind), timeline) for kind in ("audio", "video"))
+        feed(audio, audio_packet(1))
+        feed(video, *whole(1, *picture(1, keyframe=True, size=100)))
+        ntp = seconds_to_ntp(3_900_000_000.0)
+        audio.sender_report(SenderReport(SSRC, ntp, 960, 1, 1), 0.0)
+        video.sender_report(SenderReport(SSRC, ntp, 9000, 1, 1), 0.0)
+        feed(video, *whole(4, SLICE, timestamp=90_000), now=1.0)
+        # The report says that video is 100 ms early: it began to move.
+        assert video.clock.correction_us == -20_000
+        assert audio.clock.correction_us == 0
+        reception = audio.statistics.report(0.5)
+        assert reception is not None
+        assert reception.last_sender_report == ntp >> 16 & 0xFFFFFFFF
+        assert reception.delay_since_last_sender_report == 32_768
+
+    def test_loss_is_reported(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(2), audio_packet(4), audio_packet(5))
+        reception = track.statistics.report(0.0)
+        assert reception is not None
+        assert (reception.cumulative_lost, reception.highest_sequence) == (1, 5)
+
+
+def test_the_kind_decides():
+    assert type(make_track(describe("audio"), Timeline())) is AudioTrack
+    assert type(make_track(describe("video"), Timeline())) is VideoTrack
