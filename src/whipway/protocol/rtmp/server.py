@@ -223,8 +223,6 @@ class ServerConnection:
             self._send_status("status", "NetStream.Play.Reset", "Reset.")
             self._send_status("status", "NetStream.Play.Start", "Playing.")
             self.send_media(messages.data_message("|RtmpSampleAccess", True, True, stream_id=STREAM_ID))
-            start = {"code": "NetStream.Data.Start"}
-            self.send_media(messages.data_message("onStatus", start, stream_id=STREAM_ID))
 
     def refuse_play(self, code: str = _NOT_FOUND, description: str = "There is no such stream.") -> None:
         """Send an error; `Closed` follows."""

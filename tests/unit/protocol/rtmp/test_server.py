@@ -349,7 +349,6 @@ def test_accept_play() -> None:
     assert statuses(heard) == [("status", "NetStream.Play.Reset"), ("status", "NetStream.Play.Start")]
     assert [amf0.decode(message.payload) for message in heard[3:]] == [
         ["|RtmpSampleAccess", True, True],
-        ["onStatus", {"code": "NetStream.Data.Start"}],
     ]
     assert {message.stream_id for message in heard[1:]} == {1}
     assert client.server.state is State.PLAYING

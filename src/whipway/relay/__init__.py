@@ -1,0 +1,1 @@
+"""One session's media to its sinks: tags, queues, the state of each output. Sans-IO."""

@@ -1,0 +1,171 @@
+"""Media units of one session to FLV tags, on RTMP's millisecond clock.
+
+The stream begins with its first IDR picture, because onMetaData has to name width and height; what was heard
+before is left out. A session with video whose camera stays dark starts with its audio after `VIDEO_WAIT_US`.
+Units whose bytes turn out to be wrong are dropped and counted.
+Sequence headers go out once, and again only when their bytes change: a header repeated without a change makes
+segmenters downstream begin a new discontinuity.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from whipway.failures import DropReason, ParseError
+from whipway.media import flv
+from whipway.media.parameter_sets import ParameterSets
+from whipway.media.transcoder import AacFrame
+from whipway.media.unit import AccessUnit, AudioFrame
+
+VIDEO_WAIT_US = 3_000_000
+"""How long audio waits for the first picture of a session that has a video track."""
+AUDIO_SAMPLE_RATE = 48_000
+AUDIO_CHANNELS = 2
+
+
+class TagKind(Enum):
+    """Which RTMP message carries a tag."""
+
+    METADATA = "metadata"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Tag(NamedTuple):
+    """One thing for a sink to send."""
+
+    kind: TagKind
+    timestamp_ms: int
+    payload: bytes
+    """An FLV tag body; empty for metadata."""
+    keyframe: bool = False
+    header: bool = False
+    """True for sequence headers and metadata, which a sink must never skip."""
+    metadata: dict[str, Any] | None = None
+
+
+class AudioTranscoder(Protocol):
+    """What the muxer needs of `media.transcoder.Transcoder`."""
+
+    @property
+    def config(self) -> bytes: ...
+
+    def transcode(self, frame: AudioFrame) -> list[AacFrame]: ...
+
+    def flush(self) -> list[AacFrame]: ...
+
+
+class Muxer:
+    """Makes the tags of one session. `make_transcoder` is called when the first audio is needed."""
+
+    def __init__(
+        self,
+        *,
+        has_video: bool,
+        make_transcoder: Callable[[], AudioTranscoder] | None,
+        parameter_sets: Sequence[bytes] = (),
+    ) -> None:
+        self.drops: Counter[DropReason] = Counter()
+        self._has_video = has_video
+        self._make_transcoder = make_transcoder
+        self._transcoder: AudioTranscoder | None = None
+        self._parameter_sets = ParameterSets()
+        with suppress(ParseError):  # Hints from the offer: the ones in the stream count.
+            self._parameter_sets.update(parameter_sets)
+        self._header_sent = False
+        self._origin_us: int | None = None
+        self._first_audio_us: int | None = None
+        self._last_video_ms = -1
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the picture, once known."""
+        sps = self._parameter_sets.sps
+        return (sps.width, sps.height) if sps else None
+
+    def push(self, unit: AccessUnit | AudioFrame) -> list[Tag]:
+        """Turn one unit into the tags to send now, often one, sometimes none."""
+        if isinstance(unit, AudioFrame):
+            return self._push_audio(unit)
+        try:
+            return self._push_video(unit)
+        except ParseError as error:
+            self.drops[error.reason] += 1
+            return []
+
+    def flush(self) -> list[Tag]:
+        """The audio still inside the encoder, at the end of the session."""
+        return self._audio_tags(self._transcoder.flush()) if self._transcoder else []
+
+    def _push_video(self, unit: AccessUnit) -> list[Tag]:
+        changed = self._parameter_sets.update(unit.nals)
+        configuration = self._parameter_sets.configuration()
+        if configuration is None or not (self._header_sent or unit.keyframe):
+            return []  # Nobody can decode a picture without parameter sets, or start between key frames.
+        if self._origin_us is None:
+            self._origin_us = unit.time_us
+        # A millisecond is RTMP's grain: two pictures never share one, or DTS would not increase.
+        timestamp = max(self._milliseconds(unit.time_us), self._last_video_ms + 1)
+        self._last_video_ms = timestamp
+        tags: list[Tag] = []
+        if not self._header_sent or changed:
+            header = flv.avc_sequence_header(configuration)
+            tags = [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
+            self._header_sent = True
+        body = flv.avc_frame(unit.nals, unit.keyframe)
+        tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
+        return tags
+
+    def _push_audio(self, frame: AudioFrame) -> list[Tag]:
+        tags: list[Tag] = []
+        if self._origin_us is None:
+            if self._waits_for_video(frame.time_us):
+                return []
+            self._origin_us = frame.time_us
+            tags = self._start(0)
+        assert self._transcoder is not None  # Audio comes only where it was negotiated.
+        try:
+            return tags + self._audio_tags(self._transcoder.transcode(frame))
+        except ParseError as error:
+            self.drops[error.reason] += 1
+            return tags
+
+    def _waits_for_video(self, time_us: int) -> bool:
+        if self._first_audio_us is None:
+            self._first_audio_us = time_us
+        return self._has_video and time_us - self._first_audio_us < VIDEO_WAIT_US
+
+    def _start(self, timestamp_ms: int) -> list[Tag]:
+        """Metadata, and the first time the audio header behind it."""
+        # Players of the FFmpeg family take metadata for a header at time 0 only, else for a stream of data.
+        tags = [Tag(TagKind.METADATA, 0, b"", header=True, metadata=self._metadata())]
+        if self._transcoder is None and self._make_transcoder is not None:
+            self._transcoder = self._make_transcoder()
+            body = flv.aac_sequence_header(self._transcoder.config)
+            tags.append(Tag(TagKind.AUDIO, timestamp_ms, body, header=True))
+        return tags
+
+    def _audio_tags(self, frames: list[AacFrame]) -> list[Tag]:
+        return [
+            Tag(TagKind.AUDIO, timestamp, flv.aac_frame(frame.payload))
+            for frame in frames
+            # The encoder's priming frame, and sound from before the first picture, have no place.
+            if (timestamp := self._milliseconds(frame.time_us)) >= 0
+        ]
+
+    def _metadata(self) -> dict[str, Any]:
+        sps = self._parameter_sets.sps
+        return flv.metadata(
+            width=sps.width if sps else None,
+            height=sps.height if sps else None,
+            frame_rate=sps.frame_rate if sps else None,
+            sample_rate=AUDIO_SAMPLE_RATE if self._make_transcoder else None,
+            channels=AUDIO_CHANNELS,
+        )
+
+    def _milliseconds(self, time_us: int) -> int:
+        assert self._origin_us is not None
+        # Rounded to nearest (and down at halves), also below zero.
+        return (time_us - self._origin_us + 499) // 1000
