@@ -1,0 +1,139 @@
+"""One live stream at the origin: what a late player needs, and its players.
+
+Everything since the last key frame is kept (the group of pictures), with metadata and both sequence
+headers, so that a player that comes late sees a picture at once. Every message is serialized once, for all
+players. No I/O here: players are anything with a `deliver` method.
+"""
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from whipway.media import flv
+from whipway.protocol.rtmp import amf0
+from whipway.protocol.rtmp.messages import Message, MessageType
+from whipway.protocol.rtmp.server import serialize_for_players
+
+MAX_GROUP_BYTES = 16 * 1024 * 1024
+MAX_GROUP_MESSAGES = 4096
+"""About 35 s of 720p25 with audio. A group that grows past a limit is forgotten: late players then wait."""
+
+
+class PacketKind(Enum):
+    """What a media message means for somebody who starts to play."""
+
+    METADATA = "metadata"
+    VIDEO_HEADER = "video_header"
+    AUDIO_HEADER = "audio_header"
+    KEYFRAME = "keyframe"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DATA = "data"
+    """Cue points, texts and the like: of the moment, like a picture."""
+
+
+_METADATA_NAME = amf0.encode("onMetaData")
+HEADERS = (PacketKind.METADATA, PacketKind.VIDEO_HEADER, PacketKind.AUDIO_HEADER)
+
+PICTURES = (PacketKind.KEYFRAME, PacketKind.VIDEO)
+
+
+class Packet(NamedTuple):
+    """A media message, what it is, and its bytes as every player gets them."""
+
+    kind: PacketKind
+    message: Message
+    data: bytes
+
+
+class PlayerSlot(Protocol):
+    """What a stream needs of a player."""
+
+    def deliver(self, packet: Packet) -> None:
+        """Take the next packet, in order."""
+        ...
+
+    def stream_ended(self) -> None:
+        """The publisher is gone."""
+        ...
+
+
+def make_packet(message: Message) -> Packet:
+    """Look at a media message once, and serialize it once."""
+    return Packet(_kind_of(message), message, serialize_for_players(message))
+
+
+class LiveStream:
+    """A published name. `publish` takes messages, `join` and `leave` are for players."""
+
+    def __init__(self) -> None:
+        self.players: dict[PlayerSlot, bool] = {}
+        """Each player, and whether it still waits for a key frame before video makes sense to it."""
+        self._headers: dict[PacketKind, Message] = {}
+        self._group: list[Packet] = []
+        self._group_bytes = 0
+
+    def publish(self, message: Message) -> None:
+        """Remember a message as far as late players need it, and hand it to everybody."""
+        packet = make_packet(message)
+        self._remember(packet)
+        for player, waits in list(self.players.items()):
+            if waits and packet.kind is PacketKind.KEYFRAME:
+                waits = self.players[player] = False
+            if not (waits and packet.kind is PacketKind.VIDEO):
+                player.deliver(packet)
+
+    def join(self, player: PlayerSlot) -> None:
+        """Start a player: headers, then everything since the last key frame, then live."""
+        self.players[player] = not self._group
+        if self._group:
+            start = self._group[0].message.timestamp
+        else:
+            start = max((message.timestamp for message in self._headers.values()), default=0)
+        for kind in HEADERS:
+            if kind in self._headers:
+                # FFmpeg's players take metadata for a header at time 0 only, else for a stream of data.
+                at = 0 if kind is PacketKind.METADATA else start
+                player.deliver(make_packet(self._headers[kind]._replace(timestamp=at)))
+        for packet in self._group:
+            player.deliver(packet)
+
+    def leave(self, player: PlayerSlot) -> None:
+        """Forget a player; unknown ones are ignored."""
+        self.players.pop(player, None)
+
+    def end(self) -> None:
+        """Tell everybody that the publisher is gone."""
+        for player in list(self.players):
+            player.stream_ended()
+        self.players.clear()
+
+    def _remember(self, packet: Packet) -> None:
+        if packet.kind in HEADERS:
+            self._headers[packet.kind] = packet.message
+            if packet.kind is PacketKind.VIDEO_HEADER:
+                # What came before cannot be decoded with the new header.
+                self._forget_group()
+            return
+        if packet.kind is PacketKind.KEYFRAME:
+            self._forget_group()
+        elif not self._group:
+            return
+        self._group.append(packet)
+        self._group_bytes += len(packet.data)
+        if self._group_bytes > MAX_GROUP_BYTES or len(self._group) > MAX_GROUP_MESSAGES:
+            self._forget_group()
+
+    def _forget_group(self) -> None:
+        self._group.clear()
+        self._group_bytes = 0
+
+
+def _kind_of(message: Message) -> PacketKind:
+    if message.type_id == MessageType.VIDEO:
+        if flv.is_video_sequence_header(message.payload):
+            return PacketKind.VIDEO_HEADER
+        return PacketKind.KEYFRAME if flv.is_keyframe(message.payload) else PacketKind.VIDEO
+    if message.type_id == MessageType.AUDIO:
+        is_header = flv.is_audio_sequence_header(message.payload)
+        return PacketKind.AUDIO_HEADER if is_header else PacketKind.AUDIO
+    return PacketKind.METADATA if message.payload.startswith(_METADATA_NAME) else PacketKind.DATA

@@ -1,0 +1,129 @@
+"""One session at work: its machine, the muxer behind it, its sink's connection.
+
+The data goes one way: `Session` → media units → `Muxer` → tags → `SinkConnection`. Nothing here waits.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, assert_never
+
+import structlog
+
+from whipway.media.unit import AccessUnit, AudioFrame
+from whipway.protocol.ice import Address
+from whipway.relay.muxer import Muxer
+from whipway.relay.sink import SinkEvent, SinkFailed, SinkPublishing
+from whipway.session.events import Connected, Ended, EndReason
+from whipway.session.session import Session
+from whipway.session.snapshot import describe_session
+from whipway.worker.sink_connection import SinkConnection
+
+SendDatagram = Callable[[bytes, Address], None]
+
+
+class MakeSink(Protocol):
+    """Opens the sink's connection; `on_event` gets its events."""
+
+    def __call__(self, on_event: Callable[[SinkEvent], None]) -> SinkConnection: ...
+
+
+class Broadcast:
+    """Drives one session. `on_ended` is called once, when everything is released."""
+
+    def __init__(
+        self,
+        session: Session,
+        muxer: Muxer,
+        make_sink: MakeSink,
+        send_datagram: SendDatagram,
+        on_ended: Callable[["Broadcast", Ended], None],
+        *,
+        session_id: str,
+        ufrag: str,
+        stream_name: str,
+    ) -> None:
+        self.session = session
+        self.session_id = session_id
+        self.ufrag = ufrag
+        self.addresses: list[Address] = []
+        """Where its datagrams come from, the latest last."""
+        self._stream_name = stream_name
+        self._muxer = muxer
+        self._make_sink = make_sink
+        self._sink: SinkConnection | None = None
+        self._send_datagram = send_datagram
+        self._on_ended = on_ended
+        self._released = False
+        self._log = structlog.get_logger("broadcast").bind(session=session_id[:8])
+
+    def pump(self) -> None:
+        """Take everything the session has to give: after each batch of input."""
+        for data, addr in self.session.datagrams_to_send():
+            self._send_datagram(data, addr)
+        for event in self.session.events():
+            match event:
+                case AccessUnit() | AudioFrame():
+                    self._relay(event)
+                case Connected(profile):
+                    self._log.info("client connected", srtp=profile)
+                    # Not before: a POST alone must not make a stream appear anywhere.
+                    self._sink = self._make_sink(self._on_sink_event)
+                case Ended():
+                    self._finish(event)
+                case _:
+                    assert_never(event)
+
+    def end(self, reason: EndReason, detail: str = "") -> None:
+        """End the session and release everything, even if a bug gets in between."""
+        try:
+            self.session.end(reason, detail)
+            self.pump()
+        finally:
+            self._release(self.session.ended or Ended(reason, detail))
+
+    def describe(self) -> dict[str, Any]:
+        """The session's snapshot with its sinks."""
+        snapshot = describe_session(self.session)
+        snapshot["stream_name"] = self._stream_name
+        snapshot["size"] = self._muxer.size
+        drops = snapshot["drops"]
+        for reason, count in self._muxer.drops.items():
+            drops[reason.value] = drops.get(reason.value, 0) + count
+        snapshot["sinks"] = [_describe_sink(self._sink)] if self._sink else []
+        return snapshot
+
+    def _relay(self, unit: AccessUnit | AudioFrame) -> None:
+        if self._sink is not None and not self._released and (tags := self._muxer.push(unit)):
+            self._sink.push(tags)
+
+    def _on_sink_event(self, event: SinkEvent) -> None:
+        match event:
+            case SinkPublishing():
+                self._log.info("publishing", stream=self._stream_name)
+            case SinkFailed(reason, detail):
+                self._log.warning("sink failed", reason=reason, detail=detail)
+                self.end(EndReason.SINK_FAILED, detail)
+            case _:
+                assert_never(event)
+
+    def _finish(self, ended: Ended) -> None:
+        if self._sink is not None:
+            self._sink.push(self._muxer.flush())
+        self._release(ended)
+
+    def _release(self, ended: Ended) -> None:
+        if not self._released:
+            self._released = True
+            if self._sink is not None:
+                self._sink.close()
+            self._on_ended(self, ended)
+
+
+def _describe_sink(connection: SinkConnection) -> dict[str, Any]:
+    sink = connection.sink
+    return {
+        "state": sink.state.value,
+        "detail": sink.detail,
+        "bytes": sink.bytes_sent,
+        "frames": sink.frames_sent,
+        "frames_skipped": sink.frames_skipped,
+    }

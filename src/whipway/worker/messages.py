@@ -1,0 +1,113 @@
+"""What gateway and media worker say to each other: plain data, nothing else crosses the seam.
+
+A request is answered by exactly one reply; events come from the worker on its own account. Every message
+can be written as JSON and read back, so that a worker may live in this process or in another one without a
+difference.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSession:
+    """Ask for a session: the offer is the request's body, names and URL were checked by the gateway."""
+
+    session_id: str
+    offer: str
+    stream_name: str
+    stream_url: str
+    audio_bitrate: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Ask for the end of a session. Answered by SessionEnded, or UnknownSession."""
+
+    session_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeSession:
+    """Ask for a session's snapshot."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """Reply: the session waits for its client; `answer` is SDP."""
+
+    session_id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefused:
+    """Reply: nothing was created. `kind` is "malformed" or "unsupported"; `detail` is for the client."""
+
+    session_id: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Reply and event: the session is over and everything it held is released."""
+
+    session_id: str
+    reason: str
+    detail: str
+    snapshot: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescribed:
+    """Reply: what the session looks like now."""
+
+    session_id: str
+    snapshot: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSession:
+    """Reply: the worker has no such session (any more)."""
+
+    session_id: str
+
+
+Request = CreateSession | EndSession | DescribeSession
+Reply = SessionCreated | SessionRefused | SessionEnded | SessionDescribed | UnknownSession
+Event = SessionEnded
+AnyMessage = Request | Reply
+
+_TYPES: dict[str, type[AnyMessage]] = {
+    kind.__name__: kind
+    for kind in (
+        CreateSession,
+        EndSession,
+        DescribeSession,
+        SessionCreated,
+        SessionRefused,
+        SessionEnded,
+        SessionDescribed,
+        UnknownSession,
+    )
+}
+
+
+def encode_message(message: AnyMessage) -> bytes:
+    """Write a message as one JSON object. TypeError means that it held more than plain data: a bug."""
+    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    return json.dumps({"type": type(message).__name__, **values}).encode()
+
+
+def decode_message(data: bytes) -> AnyMessage:
+    """Read a message written by `encode_message`. KeyError and TypeError mean a bug: both ends are ours."""
+    values = json.loads(data)
+    kind = _TYPES[values.pop("type")]
+    assert values.keys() == {field.name for field in fields(kind)}
+    return kind(**values)

@@ -1,0 +1,36 @@
+"""Bound sockets, made before anything runs so that a port in use is found at once."""
+
+import socket
+
+UDP_BUFFER_BYTES = 4 * 1024 * 1024
+"""Asked of the kernel: a key frame of several streams at once must fit while the loop does something else."""
+TCP_BACKLOG = 512
+
+
+def bind_udp(host: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; `host` may be a name. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(TCP_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock

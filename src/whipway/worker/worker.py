@@ -1,0 +1,271 @@
+"""The media worker: one UDP socket, the sessions behind it, and the requests of the gateway.
+
+Datagrams are taken in bounded batches; each one goes to its session by plain calls, and every session
+touched is drained once at the end of the batch. A STUN message finds its session by the user name it
+carries, everything else by the address that STUN came from. One timer serves all sessions.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from whipway.failures import DropReason, ParseError
+from whipway.media.transcoder import Transcoder
+from whipway.protocol.dtls import generate_certificate
+from whipway.protocol.ice import Address
+from whipway.protocol.rtmp.client import Publisher
+from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.protocol.sdp.answer import HostCandidate, NegotiationError, TrackDescription
+from whipway.protocol.stun import parse_username
+from whipway.relay.muxer import Muxer
+from whipway.relay.sink import Sink, SinkEvent
+from whipway.session.acceptance import accept_offer
+from whipway.session.events import Ended, EndReason
+from whipway.session.session import Timeouts
+from whipway.worker.broadcast import Broadcast
+from whipway.worker.messages import (
+    CreateSession,
+    DescribeSession,
+    EndSession,
+    Event,
+    Reply,
+    Request,
+    SessionCreated,
+    SessionDescribed,
+    SessionEnded,
+    SessionRefused,
+    UnknownSession,
+)
+from whipway.worker.sink_connection import SinkConnection
+
+MAX_BATCH = 128
+"""Datagrams taken in one turn: about a millisecond of work, so that TCP and HTTP get theirs."""
+MAX_DATAGRAM_BYTES = 2048
+TICK_INTERVAL = 0.02
+"""Seconds between two looks at the sessions' deadlines: one timer for all instead of one each."""
+FIRST_STUN_BYTE_MAX = 3
+MAX_ADDRESSES = 8
+"""Of one session: a client has a few interfaces, and moves now and then."""
+
+log = structlog.get_logger("worker")
+
+
+class Worker:
+    """Carries out the gateway's requests on one UDP socket. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        announced: Sequence[tuple[str, int]],
+        post_event: Callable[[Event], None],
+        setup_timeout: float,
+        silence_timeout: float,
+    ) -> None:
+        self.drops: Counter[DropReason] = Counter()
+        self._socket = sock
+        self._candidates = [HostCandidate(address, port) for address, port in announced]
+        self._post_event = post_event
+        self._timeouts = Timeouts(setup_timeout, silence_timeout)
+        self._certificate = generate_certificate()
+        self._broadcasts: dict[str, Broadcast] = {}
+        self._by_ufrag: dict[str, Broadcast] = {}
+        self._by_address: dict[Address, Broadcast] = {}
+        self._loop = asyncio.get_running_loop()
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._loop.add_reader(sock, self._on_readable)
+
+    def handle(self, message: Request) -> Reply:
+        """Carry out one request."""
+        match message:
+            case CreateSession():
+                return self._create(message)
+            case EndSession(session_id, reason):
+                return self._end(session_id, EndReason(reason))
+            case DescribeSession(session_id):
+                broadcast = self._broadcasts.get(session_id)
+                if broadcast is None:
+                    return UnknownSession(session_id)
+                return SessionDescribed(session_id, broadcast.describe())
+
+    def close(self) -> None:
+        """End every session politely and stop."""
+        for broadcast in list(self._broadcasts.values()):
+            self._end_safely(broadcast, EndReason.SHUTDOWN, "the server is stopping")
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+
+    def _create(self, request: CreateSession) -> Reply:
+        try:
+            accepted = accept_offer(
+                request.offer,
+                certificate=self._certificate,
+                candidates=self._candidates,
+                timeouts=self._timeouts,
+                random=os.urandom,
+                now=self._loop.time(),
+            )
+        except ParseError as error:
+            return SessionRefused(request.session_id, "malformed", error.detail)
+        except NegotiationError as error:
+            return SessionRefused(request.session_id, error.kind.value, error.detail)
+        broadcast = Broadcast(
+            accepted.session,
+            _make_muxer(accepted.tracks, request.audio_bitrate),
+            lambda on_event: _open_sink(request, on_event),
+            self._send,
+            self._forget,
+            session_id=request.session_id,
+            ufrag=accepted.ufrag,
+            # Without the publisher's arguments, which may be secrets.
+            stream_name=request.stream_name.partition("?")[0],
+        )
+        self._broadcasts[request.session_id] = broadcast
+        self._by_ufrag[accepted.ufrag] = broadcast
+        if self._tick_timer is None:
+            self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
+        return SessionCreated(request.session_id, accepted.answer)
+
+    def _end(self, session_id: str, reason: EndReason) -> Reply:
+        broadcast = self._broadcasts.get(session_id)
+        if broadcast is None:
+            return UnknownSession(session_id)
+        self._end_safely(broadcast, reason)
+        return _ended(broadcast, Ended(reason))
+
+    def _end_safely(self, broadcast: Broadcast, reason: EndReason, detail: str = "") -> None:
+        try:
+            broadcast.end(reason, detail)
+        except Exception:
+            self._fail(broadcast)
+
+    def _forget(self, broadcast: Broadcast, ended: Ended) -> None:
+        del self._broadcasts[broadcast.session_id]
+        del self._by_ufrag[broadcast.ufrag]
+        for addr in broadcast.addresses:
+            self._unroute(addr, broadcast)
+        broadcast.addresses.clear()
+        if ended.reason is not EndReason.DELETED:  # That one is told by the reply.
+            self._post_event(_ended(broadcast, ended))
+
+    def _on_readable(self) -> None:
+        now = self._loop.time()
+        receive = self._socket.recvfrom
+        touched: dict[Broadcast, None] = {}
+        for _ in range(MAX_BATCH):
+            try:
+                data, addr = receive(MAX_DATAGRAM_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # An ICMP error of something sent earlier; the next call reads on.
+            broadcast = self._find(data, addr)
+            if broadcast is None:
+                continue
+            try:
+                broadcast.session.receive_datagram(data, addr, now)
+            except Exception:
+                self._fail(broadcast)
+            if data[0] <= FIRST_STUN_BYTE_MAX and broadcast.session_id in self._broadcasts:
+                # At once, not after the batch: DTLS often comes right behind the check.
+                self._learn_address(broadcast, addr)
+            touched[broadcast] = None
+        for broadcast in touched:
+            self._pump(broadcast)
+
+    def _find(self, data: bytes, addr: Address) -> Broadcast | None:
+        if not data:
+            self.drops[DropReason.UNKNOWN_DATAGRAM] += 1
+            return None
+        if data[0] > FIRST_STUN_BYTE_MAX:
+            broadcast = self._by_address.get(addr)
+            if broadcast is None:
+                self.drops[DropReason.UNKNOWN_ADDRESS] += 1
+            return broadcast
+        names = parse_username(data)
+        broadcast = self._by_ufrag.get(names[0]) if names else None
+        if broadcast is None:
+            self.drops[DropReason.STUN_UNKNOWN_USER] += 1
+        return broadcast
+
+    def _learn_address(self, broadcast: Broadcast, addr: Address) -> None:
+        """Route an address that ICE has validated; a session keeps its latest few."""
+        known = broadcast.addresses
+        if addr in known or not broadcast.session.transport.is_validated(addr):
+            return
+        if len(known) >= MAX_ADDRESSES:
+            self._unroute(known.pop(0), broadcast)
+        known.append(addr)
+        self._by_address[addr] = broadcast
+
+    def _unroute(self, addr: Address, broadcast: Broadcast) -> None:
+        # Unless another session has been heard from there since.
+        if self._by_address.get(addr) is broadcast:
+            del self._by_address[addr]
+
+    def _pump(self, broadcast: Broadcast) -> None:
+        try:
+            broadcast.pump()
+        except Exception:
+            self._fail(broadcast)
+
+    def _fail(self, broadcast: Broadcast) -> None:
+        """A bug: one traceback, this session ends, the others never notice."""
+        log.exception("session failed", session=broadcast.session_id[:8])
+        if broadcast.session_id in self._broadcasts:
+            with contextlib.suppress(
+                Exception
+            ):  # The same bug once more; everything is released all the same.
+                broadcast.end(EndReason.INTERNAL_ERROR, "an error inside the server")
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for broadcast in list(self._broadcasts.values()):
+            try:
+                deadline = broadcast.session.deadline(now)
+                if deadline is None or deadline > now:
+                    continue
+                broadcast.session.handle_timeout(now)
+            except Exception:
+                self._fail(broadcast)
+            self._pump(broadcast)
+        self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick) if self._broadcasts else None
+
+    def _send(self, data: bytes, addr: Address) -> None:
+        try:
+            self._socket.sendto(data, addr)
+        except OSError:
+            pass  # Full buffer or unreachable: as good as lost on the way, and repeated as such.
+
+
+def _make_muxer(tracks: Sequence[TrackDescription], audio_bitrate: int) -> Muxer:
+    kinds = {track.kind: track for track in tracks}
+    video = kinds.get("video")
+    return Muxer(
+        has_video=video is not None,
+        make_transcoder=(lambda: Transcoder(bitrate=audio_bitrate)) if "audio" in kinds else None,
+        parameter_sets=video.sprop_parameter_sets if video else (),
+    )
+
+
+def _open_sink(request: CreateSession, on_event: Callable[[SinkEvent], None]) -> SinkConnection:
+    url = parse_rtmp_url(request.stream_url)
+    publisher = Publisher(
+        app=url.app,
+        tc_url=url.tc_url,
+        stream_name=request.stream_name,
+        random=os.urandom,
+        now=asyncio.get_running_loop().time(),
+    )
+    return SinkConnection(Sink(publisher), url, on_event)
+
+
+def _ended(broadcast: Broadcast, ended: Ended) -> SessionEnded:
+    return SessionEnded(broadcast.session_id, ended.reason.value, ended.detail, broadcast.describe())

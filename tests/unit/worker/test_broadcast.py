@@ -1,0 +1,118 @@
+"""What the worker's own tests cannot bring about: several events in one batch, in an order of choice."""
+
+import asyncio
+
+import pytest
+from tests.peers.rtmp_client import HOST
+from tests.peers.rtmp_server import listening
+
+from whipway.media.transcoder import Transcoder
+from whipway.media.unit import AudioFrame
+from whipway.protocol.rtmp.client import Publisher
+from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.relay import sink
+from whipway.relay.muxer import Muxer, Tag
+from whipway.relay.sink import Sink, SinkState
+from whipway.session.events import Connected, Ended, EndReason, Event
+from whipway.worker.broadcast import Broadcast
+from whipway.worker.sink_connection import SinkConnection
+
+pytestmark = pytest.mark.anyio
+
+SOUND = b"\xfc\xff\xfe"
+
+
+class Script:
+    """Stands for a session: has the given events, once."""
+
+    def __init__(self, *events: Event) -> None:
+        self._events = [*events]
+        self.ended = next((event for event in events if isinstance(event, Ended)), None)
+
+    def datagrams_to_send(self) -> list[object]:
+        return []
+
+    def events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def end(self, reason: EndReason, detail: str) -> None:
+        if self.ended is None:
+            self.ended = Ended(reason, detail)
+            self._events.append(self.ended)
+
+
+class CountingMuxer(Muxer):
+    """Counts what it is given."""
+
+    pushed = 0
+
+    def push(self, unit: object) -> list[Tag]:
+        self.pushed += 1
+        return super().push(unit)  # type: ignore[arg-type]
+
+
+class Parts:
+    """A broadcast of sound that publishes to `port`."""
+
+    def __init__(self, port: int, *events: Event) -> None:
+        self.ends: list[Ended] = []
+        self.sinks: list[Sink] = []
+        self._url = parse_rtmp_url(f"rtmp://{HOST}:{port}/live")
+        self.muxer = CountingMuxer(has_video=False, make_transcoder=lambda: Transcoder(bitrate=64_000))
+        self.broadcast = Broadcast(
+            Script(*events),  # type: ignore[arg-type]
+            self.muxer,
+            self._make_sink,
+            lambda data, addr: None,
+            lambda broadcast, ended: self.ends.append(ended),
+            session_id="one",
+            ufrag="ufrag",
+            stream_name="one",
+        )
+
+    def _make_sink(self, on_event: object) -> SinkConnection:
+        now = asyncio.get_running_loop().time()
+        publisher = Publisher(app="live", tc_url=self._url.tc_url, stream_name="one", random=bytes, now=now)
+        self.sinks.append(Sink(publisher))
+        return SinkConnection(self.sinks[-1], self._url, on_event)  # type: ignore[arg-type]
+
+
+def sounds(count: int) -> list[AudioFrame]:
+    return [AudioFrame(number * 960, SOUND, number * 20_000) for number in range(count)]
+
+
+async def test_media_in_the_same_batch_as_the_goodbye_is_relayed() -> None:
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"), *sounds(3), Ended(EndReason.CLIENT_CLOSED))
+        parts.broadcast.pump()
+    assert parts.muxer.pushed == 3
+    assert parts.ends == [Ended(EndReason.CLIENT_CLOSED)]
+    assert [one.state for one in parts.sinks] == [SinkState.CLOSED]
+
+
+async def test_nothing_is_relayed_once_the_sink_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "MAX_WAITING_BYTES", 0)
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"), *sounds(3))
+        parts.broadcast.pump()
+    assert parts.muxer.pushed == 1
+    [ended] = parts.ends
+    assert ended.reason is EndReason.SINK_FAILED
+
+
+async def test_the_first_end_counts_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "MAX_WAITING_BYTES", 0)
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"), *sounds(3), Ended(EndReason.CLIENT_CLOSED))
+        parts.broadcast.pump()
+        parts.broadcast.end(EndReason.DELETED)
+    assert parts.ends == [Ended(EndReason.CLIENT_CLOSED)]
+
+
+async def test_media_before_the_connection_has_no_sink() -> None:
+    parts = Parts(1, *sounds(2))
+    parts.broadcast.pump()
+    assert parts.muxer.pushed == 0 and parts.sinks == []
+    parts.broadcast.end(EndReason.DELETED)
+    assert parts.ends == [Ended(EndReason.DELETED)]

@@ -1,0 +1,72 @@
+import json
+from dataclasses import FrozenInstanceError, dataclass
+from typing import get_args
+
+import pytest
+
+from whipway.worker.messages import (
+    AnyMessage,
+    CreateSession,
+    DescribeSession,
+    EndSession,
+    Event,
+    Reply,
+    Request,
+    SessionCreated,
+    SessionDescribed,
+    SessionEnded,
+    SessionRefused,
+    UnknownSession,
+    decode_message,
+    encode_message,
+)
+
+SNAPSHOT = {"state": "ended", "size": [320, 180], "detail": None, "tracks": [{"lost": 3, "rate": 0.5}]}
+MESSAGES: list[AnyMessage] = [
+    CreateSession("id", "v=0\r\n", "näme?key=\u2713", "rtmp://host/live", 128_000),
+    EndSession("id", "deleted"),
+    DescribeSession("id"),
+    SessionCreated("id", "v=0\r\n"),
+    SessionRefused("id", "malformed", "no"),
+    SessionEnded("id", "silence", "nothing came", SNAPSHOT),
+    SessionDescribed("id", SNAPSHOT),
+    UnknownSession("id"),
+]
+
+
+@dataclass
+class NotPlain:
+    value: int
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_is_the_same_after_the_crossing(message: AnyMessage) -> None:
+    data = encode_message(message)
+    assert isinstance(data, bytes)
+    assert decode_message(data) == message
+    assert json.loads(data)["type"] == type(message).__name__
+
+
+def test_no_type_was_forgotten() -> None:
+    types = {*get_args(Request), *get_args(Reply), Event}
+    assert types == {type(message) for message in MESSAGES}
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), NotPlain(1), len])
+def test_only_plain_data_crosses(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode_message(SessionDescribed("id", {"state": value}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "Nothing"}, {"more": 1}, {"type": "SessionCreated"}], ids=["type", "field", "missing"]
+)
+def test_what_is_no_message_is_a_bug(change: dict[str, object]) -> None:
+    data = json.dumps(json.loads(encode_message(EndSession("id", "deleted"))) | change).encode()
+    with pytest.raises((KeyError, AssertionError)):
+        decode_message(data)
+
+
+def test_messages_do_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        MESSAGES[0].session_id = "other"  # type: ignore[misc]

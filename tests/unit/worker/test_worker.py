@@ -1,0 +1,376 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import structlog
+from tests.peers import h264, opus
+from tests.peers.rtmp_client import HOST, RtmpPlayer, RtmpPublisher
+from tests.peers.rtmp_server import listening
+from tests.peers.udp_client import UdpClient
+from tests.peers.waiting import until
+from tests.peers.whip_client import WhipClient
+
+from whipway.failures import DropReason
+from whipway.media import flv
+from whipway.origin.server import OriginServer
+from whipway.protocol.rtmp.server import PublishRequested
+from whipway.relay.muxer import Muxer
+from whipway.session.events import EndReason
+from whipway.session.session import Session
+from whipway.worker import worker as worker_module
+from whipway.worker.messages import (
+    CreateSession,
+    DescribeSession,
+    EndSession,
+    Event,
+    SessionCreated,
+    SessionDescribed,
+    SessionEnded,
+    SessionRefused,
+    UnknownSession,
+)
+from whipway.worker.sockets import bind_tcp, bind_udp
+from whipway.worker.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+OFFERS = Path(__file__).parents[2] / "data" / "offers"
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[list[bytes]]:
+    return h264.encode(320, 180, 3)
+
+
+@pytest.fixture(scope="module")
+def sounds() -> list[bytes]:
+    return opus.encode(12)
+
+
+class Served:
+    """A worker with an RTMP origin to publish to."""
+
+    def __init__(self, origin: OriginServer, rtmp_port: int) -> None:
+        self.origin = origin
+        self.rtmp_port = rtmp_port
+        self.events: list[Event] = []
+        udp = bind_udp(HOST, 0)
+        self.worker = Worker(
+            udp,
+            announced=[(HOST, udp.getsockname()[1])],
+            post_event=self.events.append,
+            setup_timeout=5.0,
+            silence_timeout=5.0,
+        )
+        self.clients: list[UdpClient] = []
+        self.is_closed = False
+
+    def create(
+        self, session_id: str, offer: str, *, name: str | None = None, url: str | None = None
+    ) -> object:
+        url = url or f"rtmp://{HOST}:{self.rtmp_port}/live"
+        return self.worker.handle(CreateSession(session_id, offer, name or session_id, url, 128_000))
+
+    async def client(
+        self, session_id: str = "one", machine: WhipClient | None = None, **target: str
+    ) -> UdpClient:
+        """A client with a session of this id, connecting."""
+        machine = machine or WhipClient()
+        created = self.create(session_id, machine.offer, **target)
+        assert isinstance(created, SessionCreated) and created.session_id == session_id
+        client = UdpClient.start(machine, created.answer)
+        self.clients.append(client)
+        return client
+
+    async def live(self, session_id: str = "one", **target: str) -> UdpClient:
+        """A client whose stream the RTMP server has taken."""
+        client = await (await self.client(session_id, **target)).connected()
+        await until(lambda: f"live/{session_id}" in self.origin.streams)
+        return client
+
+    async def player(self, name: str = "one") -> RtmpPlayer:
+        player = await RtmpPlayer.connect(self.rtmp_port, name)
+        await player.wait_for_status("NetStream.Play.Start")
+        return player
+
+    def describe(self, session_id: str = "one") -> dict[str, object]:
+        reply = self.worker.handle(DescribeSession(session_id))
+        assert isinstance(reply, SessionDescribed)
+        return dict(reply.snapshot)
+
+    async def ended(self, count: int = 1) -> SessionEnded:
+        """The last of so many events."""
+        await until(lambda: len(self.events) == count)
+        return self.events[-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the worker has forgotten every session."""
+        worker = self.worker
+        return not (worker._broadcasts or worker._by_ufrag or worker._by_address)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    origin = OriginServer()
+    listener = bind_tcp(HOST, 0)
+    await origin.start(listener)
+    served = Served(origin, listener.getsockname()[1])
+    yield served
+    if not served.is_closed:
+        served.worker.close()
+    assert served.is_empty
+    for client in served.clients:
+        client.close()
+    await origin.stop()
+
+
+def send(client: UdpClient, pictures: list[list[bytes]], sounds: list[bytes], start: float = 0.0) -> None:
+    """Send pictures and sounds as if they were captured from `start` on."""
+    for number, nals in enumerate(pictures):
+        client.machine.send_picture(nals, start + number / 30)
+    for number, payload in enumerate(sounds):
+        client.machine.send("audio", payload, start + number / 50)
+    client.flush()
+
+
+async def test_what_a_client_sends_is_published(served: Served, pictures, sounds) -> None:
+    client = await served.live("one", name="one?passcode=abc")
+    player = await served.player()
+    send(client, pictures, sounds)
+    await until(lambda: sum(body[:1] in b"\x17\x27" for body in player.bodies) == 1 + len(pictures))
+    await until(lambda: sum(body[:2] == b"\xaf\x01" for body in player.bodies) >= 4)
+    assert (player.metadata[0]["width"], player.metadata[0]["height"]) == (320.0, 180.0)
+    assert any(flv.is_audio_sequence_header(body) for body in player.bodies)
+    video = [body for body in player.bodies if body[:1] in b"\x17\x27"]
+    assert flv.is_video_sequence_header(video[0])
+    assert video[1:] == [flv.avc_frame(nals, number == 0) for number, nals in enumerate(pictures)]
+
+
+async def test_the_target_hears_the_arguments_of_the_name_and_the_url_and_nobody_else(served: Served) -> None:
+    async with listening() as listener:
+        await served.client("one", name="one?passcode=abc", url=f"rtmp://{HOST}:{listener.port}/app?token=x")
+        server = await listener.connection()
+        await until(lambda: server.events)
+        assert server.events == [PublishRequested("app", "one", "passcode=abc&token=x", 1)]
+        assert "abc" not in str(served.describe()) and served.describe()["stream_name"] == "one"
+        served.worker.handle(EndSession("one", "deleted"))
+
+
+async def test_a_post_alone_publishes_nothing(served: Served) -> None:
+    assert isinstance(served.create("one", WhipClient().offer), SessionCreated)
+    snapshot = served.describe()
+    assert snapshot["state"] == "connecting"
+    assert snapshot["sinks"] == []
+    assert served.origin.connections == set()
+
+
+async def test_a_live_session_describes_itself(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["size"] == (320, 180))
+    snapshot = served.describe()
+    assert (snapshot["state"], snapshot["reason"]) == ("live", None)
+    [sink] = snapshot["sinks"]
+    assert sink["state"] == "publishing"
+    assert sink["frames"] == len(pictures)
+    assert sink["bytes"] > 3000
+
+
+async def test_delete_ends_the_stream_at_once(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    player = await served.player()
+    send(client, pictures, sounds)
+    await until(lambda: player.bodies)
+    reply = served.worker.handle(EndSession("one", "deleted"))
+    assert isinstance(reply, SessionEnded)
+    assert (reply.session_id, reply.reason) == ("one", EndReason.DELETED)
+    assert reply.snapshot["state"] == "ended"
+    assert served.is_empty
+    await player.wait_for_status("NetStream.Play.UnpublishNotify")
+    assert served.worker.handle(EndSession("one", "deleted")) == UnknownSession("one")
+    assert served.worker.handle(DescribeSession("one")) == UnknownSession("one")
+    assert served.events == []
+
+
+@pytest.mark.parametrize("goodbye", [WhipClient.close, WhipClient.send_goodbye], ids=["close_notify", "BYE"])
+async def test_a_client_may_end_it(served: Served, goodbye, pictures, sounds) -> None:
+    client = await served.live()
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    goodbye(client.machine)
+    client.flush()
+    ended = await served.ended()
+    assert (ended.session_id, ended.reason) == ("one", EndReason.CLIENT_CLOSED)
+    assert ended.snapshot["sinks"][0]["state"] == "closed"
+    await until(lambda: not served.origin.connections)
+
+
+async def test_nobody_waits_for_a_client_that_does_not_come(served: Served, monkeypatch) -> None:
+    served.worker._timeouts = served.worker._timeouts.__class__(setup=0.05)
+    served.create("one", WhipClient().offer)
+    ended = await served.ended()
+    assert ended.reason == EndReason.SETUP_TIMEOUT
+    assert served.is_empty
+    await until(lambda: served.worker._tick_timer is None)
+
+
+async def test_a_refusing_target_ends_the_session_with_its_words(served: Served) -> None:
+    holder = await RtmpPublisher.connect(served.rtmp_port, "taken")
+    assert holder.publishing
+    await served.client("one", name="taken")
+    ended = await served.ended()
+    assert ended.reason == EndReason.SINK_FAILED
+    assert ended.detail == "NetStream.Publish.BadName: The stream is published already."
+    assert ended.snapshot["sinks"][0]["state"] == "failed"
+    await holder.close()
+
+
+@pytest.mark.parametrize("url", [f"rtmp://{HOST}:9/live", "rtmp://a..b/live"])
+async def test_an_unreachable_target_ends_the_session(served: Served, url: str) -> None:
+    await served.client("one", url=url)
+    ended = await served.ended()
+    assert ended.reason == EndReason.SINK_FAILED
+    assert ended.detail.startswith("no connection to the RTMP server")
+
+
+async def test_a_target_that_goes_away_ends_the_session(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    send(client, pictures, sounds)
+    await served.origin.stop()
+    ended = await served.ended()
+    assert ended.reason == EndReason.SINK_FAILED
+    # What is on its way still finds nobody.
+    send(client, pictures, sounds, 1.0)
+    await until(lambda: served.worker.drops[DropReason.UNKNOWN_ADDRESS])
+
+
+@pytest.mark.parametrize(
+    ("offer", "kind"),
+    [("this is no SDP", "malformed"), ((OFFERS / "firefox_without_h264.sdp").read_text(), "unsupported")],
+)
+async def test_a_refused_offer_leaves_nothing(served: Served, offer: str, kind: str) -> None:
+    refused = served.create("one", offer)
+    assert isinstance(refused, SessionRefused)
+    assert (refused.session_id, refused.kind) == ("one", kind)
+    assert refused.detail
+    assert served.is_empty
+
+
+async def test_unreadable_parameter_sets_in_an_offer_do_not_matter(served: Served) -> None:
+    offer = WhipClient().offer.replace(
+        "packetization-mode=1", "packetization-mode=1;sprop-parameter-sets=Z/8="
+    )
+    assert isinstance(served.create("one", offer), SessionCreated)
+
+
+async def test_strangers_are_counted_and_harm_nobody(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    waiting = served.create("two", WhipClient().offer)
+    assert isinstance(waiting, SessionCreated)
+    stranger = UdpClient.start(WhipClient(checks=False), waiting.answer)
+    served.clients.append(stranger)
+    for data in (b"", b"\x80" * 100, b"\x16" * 100, b"\xff", stranger.machine.stun(b"nobody:peer"), b"\x00"):
+        stranger.send(data)
+    drops = served.worker.drops
+    await until(lambda: drops.total() == 6)
+    assert drops == {
+        DropReason.UNKNOWN_DATAGRAM: 1,
+        DropReason.UNKNOWN_ADDRESS: 3,
+        DropReason.STUN_UNKNOWN_USER: 2,
+    }
+    # Nor does nonsense from the client itself.
+    for data in (b"", b"\xff" * 50, b"\x80" * 50):
+        client.send(data)
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+
+
+async def test_a_client_may_change_its_address(served: Served, monkeypatch, pictures, sounds) -> None:
+    monkeypatch.setattr(worker_module, "MAX_ADDRESSES", 2)
+    first = await served.live()
+    machine = first.machine
+    for number in range(3):
+        moved = UdpClient(machine)
+        served.clients.append(moved)
+        machine.check(asyncio.get_running_loop().time())
+        send(moved, pictures if number == 2 else [], [])
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    [broadcast] = served.worker._broadcasts.values()
+    assert len(broadcast.addresses) == 2
+    assert set(served.worker._by_address) == set(broadcast.addresses)
+
+
+async def test_a_packet_that_is_not_opus_costs_only_itself(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    # Well formed as RFC 6716 wants it, but no decoder makes sense of it; and one that is not.
+    send(client, pictures, [b"\x7f\x00", *sounds])
+    await until(lambda: served.describe()["drops"].get(DropReason.OPUS_MALFORMED))
+    assert served.describe()["state"] == "live"
+
+
+async def test_parameter_sets_nobody_can_read_cost_their_picture_only(served: Served, pictures) -> None:
+    client = await served.live()
+    broken = [b"\x67\xff", *pictures[0]]
+    send(client, [broken, *pictures[1:], *pictures], [])
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    assert served.describe()["drops"][DropReason.H264_MALFORMED] == 1
+
+
+def boom(*_: object, **__: object) -> None:
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [(Session, "receive_datagram"), (Session, "handle_timeout"), (Session, "deadline"), (Muxer, "push")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_a_bug_costs_one_session_and_one_traceback(
+    served: Served, monkeypatch, pictures, sounds, target: type, name: str
+) -> None:
+    victim, witness = await served.live("one"), await served.live("two")
+    victims = vars(served.worker._broadcasts["one"])
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr(victims["_muxer"] if target is Muxer else victims["session"], name, boom)
+        send(victim, pictures, sounds)
+        ended = await served.ended()
+    assert (ended.session_id, ended.reason) == ("one", EndReason.INTERNAL_ERROR)
+    failures = [entry for entry in logs if entry["event"] == "session failed"]
+    assert len(failures) == 1 and failures[0]["exc_info"]
+    assert "one" not in served.worker._broadcasts
+    send(witness, pictures, sounds)
+    await until(lambda: served.describe("two")["sinks"][0]["frames"] == len(pictures))
+    await until(lambda: "live/one" not in served.origin.streams)
+
+
+async def test_a_bug_at_delete_does_not_keep_the_session(served: Served, monkeypatch) -> None:
+    await served.live()
+    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    ended = served.worker.handle(EndSession("one", "deleted"))
+    assert isinstance(ended, SessionEnded) and ended.reason == EndReason.DELETED
+    assert served.is_empty
+    await until(lambda: not served.origin.connections)
+
+
+async def test_a_bug_at_the_very_end_still_releases_the_session(served: Served, monkeypatch) -> None:
+    client = await served.live()
+    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    client.machine.close()
+    client.flush()
+    ended = await served.ended()
+    assert ended.reason == EndReason.CLIENT_CLOSED
+    assert served.is_empty
+    await until(lambda: not served.origin.connections)
+
+
+async def test_a_bug_at_shutdown_does_not_stop_it(served: Served, monkeypatch) -> None:
+    await served.live("one")
+    await served.live("two")
+    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    served.is_closed = True
+    served.worker.close()
+    assert {event.session_id for event in served.events} == {"one", "two"}
+    assert {event.reason for event in served.events} == {EndReason.SHUTDOWN}
+    await until(lambda: not served.origin.connections)
