@@ -1,0 +1,1 @@
+"""Streams and their sessions as the outside sees them."""

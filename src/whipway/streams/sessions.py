@@ -1,0 +1,131 @@
+"""The directory of WHIP sessions: which there are, which worker has them, how the last ones ended.
+
+It knows workers only as links that carry plain messages (docs/architecture.md, section 2).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from whipway.worker.link import WorkerLink
+from whipway.worker.messages import (
+    CreateSession,
+    DescribeSession,
+    EndSession,
+    SessionCreated,
+    SessionDescribed,
+    SessionEnded,
+    SessionRefused,
+    UnknownSession,
+)
+
+MAX_REMEMBERED = 1000
+"""Ended sessions that can still say why they ended."""
+
+log = structlog.get_logger("sessions")
+
+
+class SessionNotFound(Exception):
+    """No session has this id, now or lately."""
+
+
+class SessionOver(Exception):
+    """The session has ended already. Holds its last words."""
+
+    def __init__(self, ended: SessionEnded) -> None:
+        super().__init__(ended.reason)
+        self.ended = ended
+
+
+class SessionNotCreated(Exception):
+    """The worker refused. `kind` is "malformed", "unsupported" or "full"."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+class SessionDirectory:
+    """Creates, finds and ends sessions over one worker's link."""
+
+    def __init__(self, link: WorkerLink, new_session_id: Callable[[], str], max_sessions: int) -> None:
+        self._link = link
+        self._new_session_id = new_session_id
+        self._max_sessions = max_sessions
+        self._live: set[str] = set()
+        self._ended: OrderedDict[str, SessionEnded] = OrderedDict()
+
+    @property
+    def live_count(self) -> int:
+        """How many sessions there are now."""
+        return len(self._live)
+
+    async def create(
+        self, *, offer: str, stream_name: str, stream_url: str, audio_bitrate: int
+    ) -> SessionCreated:
+        """Ask the worker for a session. Raises SessionNotCreated, and nothing is left behind then."""
+        if len(self._live) >= self._max_sessions:
+            raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+        session_id = self._new_session_id()
+        self._live.add(session_id)
+        try:
+            reply = await self._link.request(
+                CreateSession(session_id, offer, stream_name, stream_url, audio_bitrate)
+            )
+        except BaseException:
+            self._live.discard(session_id)
+            raise
+        if isinstance(reply, SessionRefused):
+            self._live.discard(session_id)
+            raise SessionNotCreated(reply.kind, reply.detail)
+        assert isinstance(reply, SessionCreated)
+        # Without the publisher's arguments: those are secrets as often as not.
+        log.info("session created", session=session_id[:8], stream=stream_name.partition("?")[0])
+        return reply
+
+    async def end(self, session_id: str, reason: str) -> SessionEnded:
+        """End a session. Raises SessionNotFound or SessionOver."""
+        self._require_live(session_id)
+        reply = await self._link.request(EndSession(session_id, reason))
+        match reply:
+            case SessionEnded():
+                self._remember(reply)
+                return reply
+            case UnknownSession():
+                self._live.discard(session_id)
+                raise SessionNotFound(session_id)
+            case _:
+                raise AssertionError(reply)  # The worker answers EndSession with these two only.
+
+    async def describe(self, session_id: str) -> Mapping[str, Any]:
+        """The snapshot of a session, or its last one. Raises SessionNotFound."""
+        if session_id in self._ended:
+            return self._ended[session_id].snapshot
+        self._require_live(session_id)
+        reply = await self._link.request(DescribeSession(session_id))
+        if isinstance(reply, SessionDescribed):
+            return reply.snapshot
+        assert isinstance(reply, UnknownSession)
+        self._live.discard(session_id)
+        raise SessionNotFound(session_id)
+
+    async def follow_events(self) -> None:
+        """Take the worker's events until its link is closed. One task runs this."""
+        async for event in self._link.events():
+            self._remember(event)
+
+    def _require_live(self, session_id: str) -> None:
+        if session_id in self._ended:
+            raise SessionOver(self._ended[session_id])
+        if session_id not in self._live:
+            raise SessionNotFound(session_id)
+
+    def _remember(self, ended: SessionEnded) -> None:
+        self._live.discard(ended.session_id)
+        self._ended[ended.session_id] = ended
+        while len(self._ended) > MAX_REMEMBERED:
+            self._ended.popitem(last=False)
+        log.info("session ended", session=ended.session_id[:8], reason=ended.reason, detail=ended.detail)

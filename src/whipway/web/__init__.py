@@ -1,0 +1,1 @@
+"""HTTP: the WHIP endpoint and the page to publish from."""

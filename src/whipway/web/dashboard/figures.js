@@ -1,0 +1,40 @@
+// What is being sent, in figures, from RTCPeerConnection.getStats() once a second.
+
+/** Turns successive statistics reports into figures; rates need two of them. */
+export class Figures {
+  #bytes = 0;
+  #at = null;
+
+  /** `{width, height, frameRate, bitrate, roundTrip, loss, limit}`: bit/s, seconds, a share; null where unknown. */
+  read(report) {
+    const all = [...report.values()];
+    const outbound = all.filter((entry) => entry.type === "outbound-rtp");
+    const video = outbound.find((entry) => entry.kind === "video");
+    const remote = all.find((entry) => entry.type === "remote-inbound-rtp" && entry.kind === "video");
+    return {
+      width: video?.frameWidth ?? null,
+      height: video?.frameHeight ?? null,
+      frameRate: video?.framesPerSecond ?? null,
+      bitrate: this.#bitrate(outbound),
+      roundTrip: selectedPair(all)?.currentRoundTripTime ?? remote?.roundTripTime ?? null,
+      loss: remote?.fractionLost ?? null,
+      limit: video?.qualityLimitationReason ?? null,
+    };
+  }
+
+  #bitrate(outbound) {
+    if (outbound.length === 0) return null;
+    const bytes = outbound.reduce((sum, entry) => sum + (entry.bytesSent ?? 0), 0);
+    const at = outbound[0].timestamp;
+    const bitrate = this.#at !== null && at > this.#at ? ((bytes - this.#bytes) * 8000) / (at - this.#at) : null;
+    [this.#bytes, this.#at] = [bytes, at];
+    return bitrate === null ? null : Math.max(0, bitrate);
+  }
+}
+
+function selectedPair(all) {
+  const transport = all.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId);
+  const pairs = all.filter((entry) => entry.type === "candidate-pair");
+  return pairs.find((pair) => pair.id === transport?.selectedCandidatePairId)
+    ?? pairs.find((pair) => pair.nominated && pair.state === "succeeded");
+}

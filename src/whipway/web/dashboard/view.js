@@ -1,0 +1,124 @@
+// The page's elements and what they show in each state. It decides nothing.
+
+import { durationWords } from "./wording.js";
+
+const IDS = [
+  "source", "microphone", "stream-name", "stream-url", "resolution", "frame-rate", "video-bitrate", "audio-bitrate",
+  "token", "access", "settings", "start", "stop", "mute-video", "mute-audio", "preview", "placeholder", "badge",
+  "elapsed", "status", "headline", "detail", "figures", "sinks", "play-url", "play-hint", "copy-play", "whip-url",
+  "server-version", "copied", "stream-url-hint",
+];
+
+// Fixed from the moment a stream is under way; source and bitrates can change while it is live.
+const FIXED = ["stream-name", "stream-url", "resolution", "frame-rate", "token"];
+const CHANGEABLE = ["source", "video-bitrate", "audio-bitrate"];
+const AT_REST = new Set(["idle", "stopped", "failed"]);
+const PROBLEM_FIELDS = { stream_name: "stream-name", stream_url: "stream-url", audio_bitrate: "audio-bitrate" };
+const COPIED_MS = 2_000;
+
+export const elements = Object.fromEntries(IDS.map((id) => [id, document.getElementById(id)]));
+
+let liveSince = 0;
+let badgeTimer = 0;
+let focusToReturn = false; // Stop had the focus: when it is switched off, Start gets it.
+
+/** Shows the state, its headline and its detail; figures and outputs belong to the state before and go. */
+export function showState(state, [headline, detail]) {
+  elements.status.dataset.state = state;
+  setText("headline", headline);
+  setText("detail", detail);
+  setText("figures", "");
+  setText("sinks", "");
+  unlockControls(state);
+}
+
+export function setText(id, text) {
+  if (elements[id].textContent !== text) elements[id].textContent = text;
+}
+
+function unlockControls(state) {
+  const atRest = AT_REST.has(state);
+  const focused = document.activeElement;
+  if (focused === elements.stop) focusToReturn = true;
+  for (const id of FIXED) elements[id].disabled = !atRest;
+  for (const id of CHANGEABLE) elements[id].disabled = !atRest && state !== "live";
+  unlockMicrophone();
+  elements.start.disabled = !atRest;
+  elements.stop.disabled = atRest || state === "stopping";
+  elements["mute-video"].disabled = elements["mute-audio"].disabled = state !== "live";
+  // A button that has just been switched off would take the keyboard's place in the page with it.
+  if (focused === elements.start && !atRest) elements.stop.focus();
+  if (!atRest || !focusToReturn) return;
+  focusToReturn = false;
+  if (document.activeElement === elements.stop || document.activeElement === document.body) elements.start.focus();
+}
+
+/** The test picture brings its own sound, so the microphone is no question there. */
+export function unlockMicrophone() {
+  const atRest = AT_REST.has(elements.status.dataset.state);
+  elements.microphone.disabled = !atRest || elements.source.value === "picture";
+}
+
+export function showPreview(source) {
+  elements.preview.dataset.source = source?.kind ?? "";
+  elements.preview.srcObject = source && new MediaStream(source.stream.getVideoTracks());
+  elements.placeholder.hidden = source !== null;
+}
+
+/** The badge counts from its first showing until it is taken away. */
+export function showBadge(shown) {
+  if (shown === (badgeTimer !== 0)) return;
+  clearInterval(badgeTimer);
+  liveSince = performance.now();
+  badgeTimer = shown ? setInterval(showElapsed, 1000) : 0;
+  elements.badge.hidden = !shown;
+  if (shown) showElapsed();
+}
+
+function showElapsed() {
+  setText("elapsed", durationWords((performance.now() - liveSince) / 1000));
+}
+
+export function showMuted(button, muted) {
+  elements[button].setAttribute("aria-pressed", String(muted));
+}
+
+/** `url` and the command that plays it; null when there is nothing to play. */
+export function showPlayUrl(url, command) {
+  elements["copy-play"].disabled = url === null;
+  setText("play-url", url ?? "");
+  setText("play-hint", url ? `Try: ${command}` : "The address to play appears here once you are live.");
+}
+
+/** Marks the field a problem document names, and opens the token's place on 401. */
+export function markField({ status, problem }) {
+  elements[PROBLEM_FIELDS[problem?.parameter]]?.setAttribute("aria-invalid", "true");
+  if (status === 401) elements.access.open = true;
+}
+
+export function unmarkFields() {
+  for (const id of Object.values(PROBLEM_FIELDS)) elements[id].removeAttribute("aria-invalid");
+}
+
+/** Copies the text of the element the button names, and says so on the button for a moment. */
+export async function copyFrom(button) {
+  const source = document.getElementById(button.dataset.copies);
+  const copied = await copyText(source);
+  button.textContent = copied ? "Copied" : "Selected";
+  setText("copied", copied ? "Address copied" : "Address selected: copy it with your keyboard");
+  setTimeout(() => {
+    button.textContent = "Copy";
+    setText("copied", "");
+  }, COPIED_MS);
+}
+
+async function copyText(source) {
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    return true;
+  } catch {
+    // Pages that are not secure have no clipboard; the old way needs a selection.
+    getSelection().selectAllChildren(source);
+    return document.execCommand("copy");
+  }
+}

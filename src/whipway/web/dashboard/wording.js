@@ -1,0 +1,150 @@
+// What is happening, in plain words. Nothing here touches the page or the network.
+
+import { SourceError } from "./sources.js";
+import { REQUEST_TIMEOUT_MS, WhipError } from "./whip_client.js";
+
+const SOURCES = { camera: "camera", screen: "screen", picture: "test picture" };
+
+export const PREPARING = {
+  camera: ["Asking for the camera", "Your browser may ask for permission."],
+  screen: ["Asking for the screen", "Choose in your browser what to share."],
+  picture: ["Drawing the test picture", ""],
+};
+
+export const PHASES = {
+  offering: ["Sending the offer", "Asking the server to take the stream."],
+  connecting: ["Connecting", "The server agreed. Opening the way for picture and sound."],
+  live: ["Live", ""],
+  interrupted: ["Connection interrupted", "Waiting for it to come back."],
+};
+
+// The browser's name for the error → what the person can do about it.
+const SOURCE_FAILURES = {
+  NotAllowedError: (kind) => (kind === "screen"
+    ? "No screen was chosen, or sharing was not allowed."
+    : "The browser may not use the camera or the microphone. Allow it beside the page's address, then try again."),
+  NotFoundError: () => "No camera was found. Connect one, or choose another source.",
+  NotReadableError: (kind) => `The ${SOURCES[kind]} is there but cannot be read. Perhaps another program is using it.`,
+  OverconstrainedError: (kind) => `The ${SOURCES[kind]} cannot give this resolution or frame rate. Choose another.`,
+  SecurityError: () => "Browsers give camera and screen only to secure pages: open this page by https, or on localhost.",
+  InvalidStateError: () => "The browser wants a click first. Press Start.",
+};
+
+// Kind of WhipError → [headline, detail] from its facts.
+const WHIP_FAILURES = {
+  unreachable: ({ host }) => [
+    "The server cannot be reached",
+    `There is no answer from ${host}. Is it running, and is the network up?`,
+  ],
+  timeout: ({ host }) => ["The server did not answer", `${host} said nothing for ${REQUEST_TIMEOUT_MS / 1000} seconds.`],
+  refused: refusedWords,
+  "not-created": ({ status }) => [
+    "The server's reply is not a WHIP reply",
+    `It answered ${status} where a new session is 201. Is this really a WHIP server?`,
+  ],
+  "no-location": () => [
+    "The server's reply is incomplete",
+    "It took the offer but did not name the session (no Location header), so the stream could never be stopped.",
+  ],
+  "no-answer": () => ["The server's reply is incomplete", "It took the offer but sent no answer to it."],
+  "bad-answer": ({ reason }) => ["The server's answer cannot be used", `The browser says: ${reason}`],
+  "no-path": () => [
+    "No way to the server for picture and sound",
+    "The server agreed, but nothing gets through. Perhaps a firewall blocks UDP, or the server announces a wrong address.",
+  ],
+  "no-h264": () => ["This browser cannot send H.264", "RTMP needs it. Try Chrome, Edge or Safari."],
+  lost: () => ["Connection lost", "Nothing gets through to the server any more. Press Start to try again."],
+  "ended-by-server": (facts) => ["The server ended the stream", endWords(facts)],
+};
+
+// The server's word for why a session is over → a sentence.
+const END_REASONS = {
+  deleted: "It was stopped from elsewhere.",
+  sink_failed: "The RTMP target refused the stream or went away.",
+  silence: "Nothing came from this browser for too long.",
+  shutdown: "The server is being stopped.",
+  internal_error: "The server made a mistake; its log says more.",
+};
+
+const FIELD_NAMES = {
+  stream_name: "Stream name",
+  stream_url: "RTMP target",
+  audio_bitrate: "Audio bitrate",
+};
+
+/** `[headline, detail]` for any error that publishing can raise. */
+export function failureWords(error) {
+  if (error instanceof WhipError) return WHIP_FAILURES[error.kind](error.facts);
+  if (error instanceof SourceError) return [`The ${SOURCES[error.kind]} could not be opened`, sourceWords(error)];
+  return ["Something went wrong in this page", String(error.message ?? error)];
+}
+
+export function sourceWords({ kind, cause }) {
+  const words = SOURCE_FAILURES[cause?.name];
+  return words ? words(kind) : `The browser says: ${cause?.message || cause?.name || "nothing more"}`;
+}
+
+function refusedWords({ status, problem }) {
+  const detail = sentence(problem.detail);
+  if (status === 401) return ["The server asks for an access token", detail || "Enter it under “Access token”."];
+  const field = FIELD_NAMES[problem.parameter] ?? text(problem.parameter);
+  const where = field && `Look at “${field}”.`;
+  const words = [detail || "It gave no reason.", where, `(HTTP ${status})`].filter(Boolean).join(" ");
+  return [text(problem.title) || "The server refused the stream", words];
+}
+
+function endWords({ reason, detail }) {
+  const why = END_REASONS[reason] ?? sentence(reason);
+  return [why, sentence(detail)].filter(Boolean).join(" ") || "It gave no reason.";
+}
+
+/** "Sending 1280x720, 25 fps, 1.9 Mbit/s, RTT 12 ms, loss 0.0 %", as far as it is known. */
+export function liveWords({ width, height, frameRate, bitrate, roundTrip, loss, limit }) {
+  const parts = [
+    width ? `${width}x${height}` : "no picture yet",
+    frameRate === null ? "" : `${Math.round(frameRate)} fps`,
+    bitrate === null ? "" : bitrateWords(bitrate),
+    roundTrip === null ? "" : `RTT ${Math.round(roundTrip * 1000)} ms`,
+    loss === null ? "" : `loss ${(loss * 100).toFixed(1)} %`,
+  ];
+  const limits = { bandwidth: ", limited by the network", cpu: ", limited by this computer" };
+  return `Sending ${parts.filter(Boolean).join(", ")}${limits[limit] ?? ""}`;
+}
+
+export function bitrateWords(bitsPerSecond) {
+  if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
+  return `${Math.round(bitsPerSecond / 1000)} kbit/s`;
+}
+
+/** "RTMP: publishing", one part for each output of the session. */
+export function sinkWords({ sinks }) {
+  if (!Array.isArray(sinks)) return "";
+  return sinks.map(({ state, detail }) => `RTMP: ${plain(state)}${detail ? ` (${text(detail)})` : ""}`).join(", ");
+}
+
+export function mutedWords(video, audio) {
+  const muted = [video && "picture", audio && "sound"].filter(Boolean).join(" and ");
+  return muted ? `Live, ${muted} muted` : "Live";
+}
+
+/** Minutes and seconds, with hours once there are any. */
+export function durationWords(seconds) {
+  const two = (value) => String(Math.floor(value)).padStart(2, "0");
+  const minutes = `${two((seconds / 60) % 60)}:${two(seconds % 60)}`;
+  return seconds < 3600 ? minutes : `${two(seconds / 3600)}:${minutes}`;
+}
+
+function text(value) {
+  return typeof value === "string" ? value.trim() : "";
+}
+
+/** A name such as `target_refused` as words; words as they are. */
+function plain(value) {
+  return /^\w+$/.test(text(value)) ? text(value).replaceAll("_", " ") : text(value);
+}
+
+/** Begins with a capital, unless with a name such as `stream_url`; ends with a stop. */
+function sentence(value) {
+  const words = plain(value).replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1));
+  return words && !/[.!?]$/.test(words) ? `${words}.` : words;
+}

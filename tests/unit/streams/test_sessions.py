@@ -1,0 +1,214 @@
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+import structlog
+
+from whipway.streams import sessions
+from whipway.streams.sessions import SessionDirectory, SessionNotCreated, SessionNotFound, SessionOver
+from whipway.worker.messages import (
+    CreateSession,
+    DescribeSession,
+    EndSession,
+    Event,
+    Reply,
+    Request,
+    SessionCreated,
+    SessionDescribed,
+    SessionEnded,
+    SessionRefused,
+    UnknownSession,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class Worker:
+    """The far end of a link: keeps ids and says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, CreateSession] = {}
+        self.refuses: SessionRefused | None = None
+        self.breaks: BaseException | None = None
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def request(self, message: Request) -> Reply:
+        if self.breaks is not None:
+            raise self.breaks
+        if isinstance(message, CreateSession):
+            return self._create(message)
+        if message.session_id not in self.sessions:
+            return UnknownSession(message.session_id)
+        if isinstance(message, DescribeSession):
+            return SessionDescribed(message.session_id, {"state": "live"})
+        del self.sessions[message.session_id]
+        return SessionEnded(message.session_id, message.reason, "", {"state": "ended"})
+
+    def _create(self, message: CreateSession) -> Reply:
+        if self.refuses is not None:
+            return self.refuses
+        self.sessions[message.session_id] = message
+        return SessionCreated(message.session_id, "answer")
+
+    def lose(self, session_id: str, detail: str = "nothing came") -> None:
+        """Let a session end by itself."""
+        self.sessions.pop(session_id, None)
+        self._events.put_nowait(SessionEnded(session_id, "silence", detail, {"state": "ended"}))
+
+    def stop(self) -> None:
+        self._events.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[Event]:
+        while (event := await self._events.get()) is not None:
+            yield event
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+def directory(worker: Worker) -> SessionDirectory:
+    numbers = count(1)
+    return SessionDirectory(worker, lambda: f"id-{next(numbers)}", max_sessions=2)
+
+
+async def create(directory: SessionDirectory, name: str = "one") -> str:
+    created = await directory.create(
+        offer="offer", stream_name=name, stream_url="rtmp://host/live", audio_bitrate=64_000
+    )
+    assert created.answer == "answer"
+    return created.session_id
+
+
+async def follow(directory: SessionDirectory, worker: Worker) -> None:
+    """Take all the events there are."""
+    worker.stop()
+    await directory.follow_events()
+
+
+async def test_a_session_is_made_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
+    assert await create(directory, "one?key=x") == "id-1"
+    assert worker.sessions["id-1"] == CreateSession("id-1", "offer", "one?key=x", "rtmp://host/live", 64_000)
+    assert directory.live_count == 1
+
+
+async def test_the_log_holds_neither_arguments_nor_whole_ids(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    directory._new_session_id = lambda: "0123456789abcdef"
+    with structlog.testing.capture_logs() as logs:
+        await directory.end(await create(directory, "one?key=secret"), "deleted")
+    assert [entry["event"] for entry in logs] == ["session created", "session ended"]
+    assert "secret" not in str(logs) and "89abcdef" not in str(logs)
+
+
+async def test_a_refusal_leaves_nothing(directory: SessionDirectory, worker: Worker) -> None:
+    worker.refuses = SessionRefused("id-1", "unsupported", "no H.264")
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory)
+    assert (caught.value.kind, caught.value.detail) == ("unsupported", "no H.264")
+    assert directory.live_count == 0
+    with pytest.raises(SessionNotFound):
+        await directory.describe("id-1")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), asyncio.CancelledError()])
+async def test_an_error_leaves_nothing(
+    directory: SessionDirectory, worker: Worker, error: BaseException
+) -> None:
+    worker.breaks = error
+    with pytest.raises(type(error)):
+        await create(directory)
+    assert directory.live_count == 0
+
+
+async def test_a_full_server_refuses_until_a_session_ends(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    first, second = await create(directory), await create(directory)
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory)
+    assert caught.value.kind == "full"
+    assert set(worker.sessions) == {first, second}
+    await directory.end(first, "deleted")
+    await create(directory)
+    worker.lose(second)
+    await follow(directory, worker)
+    await create(directory)
+
+
+async def test_end_tells_how_it_ended(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+    ended = await directory.end(session_id, "deleted")
+    assert (ended.session_id, ended.reason) == (session_id, "deleted")
+    assert directory.live_count == 0
+    with pytest.raises(SessionOver) as caught:
+        await directory.end(session_id, "deleted")
+    assert caught.value.ended == ended
+
+
+async def test_a_session_that_ended_by_itself_says_why(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+    worker.lose(session_id, "nothing came")
+    await follow(directory, worker)
+    assert directory.live_count == 0
+    with pytest.raises(SessionOver) as caught:
+        await directory.end(session_id, "deleted")
+    assert caught.value.ended.detail == "nothing came"
+
+
+async def test_unknown_ids_are_not_found(directory: SessionDirectory) -> None:
+    with pytest.raises(SessionNotFound):
+        await directory.end("id-9", "deleted")
+    with pytest.raises(SessionNotFound):
+        await directory.describe("id-9")
+
+
+async def test_a_session_the_worker_has_lost_is_not_found(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    described, ended = await create(directory), await create(directory)
+    worker.sessions.clear()
+    with pytest.raises(SessionNotFound):
+        await directory.describe(described)
+    with pytest.raises(SessionNotFound):
+        await directory.end(ended, "deleted")
+    assert directory.live_count == 0
+
+
+async def test_describe_asks_the_worker_and_remembers_the_last_words(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    session_id = await create(directory)
+    assert await directory.describe(session_id) == {"state": "live"}
+    await directory.end(session_id, "deleted")
+    assert await directory.describe(session_id) == {"state": "ended"}
+
+
+async def test_the_memory_is_bounded_and_forgets_the_oldest(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 3)
+    ids = []
+    for _ in range(4):
+        ids.append(await create(directory))
+        await directory.end(ids[-1], "deleted")
+    with pytest.raises(SessionNotFound):
+        await directory.describe(ids[0])
+    for session_id in ids[1:]:
+        assert await directory.describe(session_id) == {"state": "ended"}
+
+
+async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+
+    async def answer(message: Request) -> Reply:
+        assert isinstance(message, EndSession)
+        return SessionCreated(message.session_id, "what?")
+
+    worker.request = answer  # type: ignore[method-assign]
+    with pytest.raises(AssertionError):
+        await directory.end(session_id, "deleted")

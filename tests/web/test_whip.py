@@ -1,0 +1,475 @@
+"""The rules of the WHIP endpoint: the real application with a real worker, over its real link."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import structlog
+from fastapi import FastAPI
+from tests.peers.rtmp_client import HOST
+from tests.peers.rtmp_server import listening
+from tests.peers.udp_client import UdpClient
+from tests.peers.waiting import until
+from tests.peers.whip_client import WhipClient
+
+from whipway import __version__
+from whipway.protocol.rtmp.server import PublishRequested
+from whipway.streams.sessions import SessionDirectory
+from whipway.web.app import DASHBOARD, make_app
+from whipway.web.whip import MAX_OFFER_BYTES
+from whipway.worker.link import LocalLink
+from whipway.worker.sockets import bind_udp
+from whipway.worker.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+OFFERS = Path(__file__).parents[1] / "data" / "offers"
+BASE = "https://whip.example"
+ENDPOINT = "/p/webrtc"
+TARGET = "rtmp://127.0.0.1:1935/live"
+QUERY = f"stream_name=one&stream_url={TARGET}"
+SDP = {"Content-Type": "application/sdp"}
+OFFER = (OFFERS / "obs.sdp").read_text()
+MAX_SESSIONS = 20
+
+
+class Served:
+    """The application and what is behind it."""
+
+    def __init__(self) -> None:
+        self.link = LocalLink()
+        udp = bind_udp(HOST, 0)
+        self.worker = Worker(
+            udp,
+            announced=[(HOST, udp.getsockname()[1])],
+            post_event=self.link.post_event,
+            setup_timeout=5.0,
+            silence_timeout=5.0,
+        )
+        self.link.attach(self.worker)
+        self.directory = SessionDirectory(self.link, lambda: secrets.token_urlsafe(24), MAX_SESSIONS)
+        self.app = make_app(self.directory, default_stream_url=TARGET)
+        self.http = self.client()
+
+    def client(self, app: Callable[..., Any] | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app or self.app), base_url=BASE)
+
+    async def post(self, query: str = QUERY, content: Any = OFFER, **headers: str) -> httpx.Response:
+        """Send an offer; the query goes out byte for byte as it stands here."""
+        url = httpx.URL(BASE).copy_with(raw_path=f"{ENDPOINT}?{query}".encode())
+        return await self.http.post(
+            url, content=content, headers=SDP | {k.replace("_", "-"): v for k, v in headers.items()}
+        )
+
+    async def session(self) -> str:
+        """The path of a new session."""
+        response = await self.post()
+        assert response.status_code == 201
+        return response.headers["location"].removeprefix(BASE)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.directory.live_count == len(self.worker._broadcasts) == 0
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    served = Served()
+    events = asyncio.create_task(served.directory.follow_events())
+    async with served.http:
+        yield served
+    served.worker.close()
+    served.link.close()
+    await events
+    assert served.is_empty
+
+
+def assert_problem(
+    response: httpx.Response, status: int, code: str, parameter: str | None = None
+) -> dict[str, Any]:
+    """Check a problem document (RFC 9457, section 3) and return it."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    document: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "code"} <= document.keys()
+    assert (document["status"], document["code"]) == (status, code)
+    assert all(isinstance(document[name], str) and document[name] for name in ("type", "title", "detail"))
+    assert document.get("parameter") == parameter
+    return document
+
+
+# What is accepted
+
+
+async def test_an_offer_is_answered_with_a_session(served: Served) -> None:
+    response = await served.post()
+    assert response.status_code == 201
+    assert response.headers["content-type"] == "application/sdp"
+    location = response.headers["location"]
+    assert re.fullmatch(rf"{BASE}{ENDPOINT}/[A-Za-z0-9_-]+", location)
+    assert response.text.startswith("v=0\r\n")
+    assert "a=recvonly" in response.text and "a=ice-lite" in response.text
+    assert served.directory.live_count == 1
+
+
+async def test_every_session_has_its_own_url(served: Served) -> None:
+    assert await served.session() != await served.session()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in OFFERS.glob("*.sdp") if path.stem != "firefox_without_h264")
+)
+async def test_offers_of_real_clients_are_accepted(served: Served, name: str) -> None:
+    assert (await served.post(content=(OFFERS / f"{name}.sdp").read_text())).status_code == 201
+
+
+@pytest.mark.parametrize("kinds", [("audio",), ("video",), ("video", "audio")])
+async def test_one_track_is_enough(served: Served, kinds: tuple[str, ...]) -> None:
+    response = await served.post(content=WhipClient(kinds=kinds).offer)
+    assert response.status_code == 201
+    assert re.findall(r"^m=(\w+)", response.text, re.M) == [*kinds]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/sdp",
+        "Application/SDP",
+        "application/sdp; charset=utf-8",
+        "text/plain",
+        "text/plain;charset=UTF-8",
+    ],
+)
+async def test_content_types_of_an_offer(served: Served, content_type: str) -> None:
+    assert (await served.post(Content_Type=content_type)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        QUERY,
+        f"stream_name=one&stream_url={quote(TARGET, safe='')}",
+        f"stream_url={TARGET}&stream_name=one",
+        f"&&stream%5Fname=one&stream_url={TARGET}&other=1&stream_name=two",
+        f"{QUERY}&audio_bitrate=16000",
+        f"{QUERY}&audio_bitrate=320000",
+    ],
+    ids=["raw", "encoded", "other order", "first one counts", "lowest bitrate", "highest bitrate"],
+)
+async def test_queries_that_say_the_same(served: Served, query: str) -> None:
+    assert (await served.post(query)).status_code == 201
+    [broadcast] = served.worker._broadcasts.values()
+    assert broadcast.describe()["stream_name"] == "one"
+
+
+@pytest.mark.parametrize(
+    "name", ["one?passcode=abc", quote("one?passcode=abc", safe="")], ids=["raw", "encoded"]
+)
+async def test_the_stream_name_reaches_the_target_with_its_arguments(served: Served, name: str) -> None:
+    await assert_published_as(served, name, PublishRequested("live", "one", "passcode=abc", 1))
+
+
+async def test_a_plus_is_a_plus_and_utf_8_is_utf_8(served: Served) -> None:
+    await assert_published_as(served, "a+b%C3%A9", PublishRequested("live", "a+b\u00e9", "", 1))
+
+
+async def assert_published_as(served: Served, name: str, expected: PublishRequested) -> None:
+    async with listening() as listener:
+        machine = WhipClient()
+        url = f"rtmp://{HOST}:{listener.port}/live"
+        response = await served.post(f"stream_name={name}&stream_url={url}", machine.offer)
+        assert response.status_code == 201
+        client = UdpClient.start(machine, response.text)
+        server = await listener.connection()
+        await until(lambda: server.events)
+        assert server.events[0] == expected
+        assert (await served.http.delete(response.headers["location"])).status_code == 200
+        client.close()
+
+
+async def test_location_follows_the_public_url(served: Served) -> None:
+    served.http = served.client(make_app(served.directory, public_url="https://public.example/whip/"))
+    location = (await served.post()).headers["location"]
+    assert location.startswith(f"https://public.example/whip{ENDPOINT}/")
+
+
+# The life of a session
+
+
+async def test_delete_ends_a_session_once(served: Served) -> None:
+    path = await served.session()
+    response = await served.http.delete(path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert served.is_empty
+    assert_problem(await served.http.delete(path), 410, "session_over")
+
+
+async def test_delete_of_a_session_that_ended_by_itself_says_why(served: Served) -> None:
+    async with listening() as listener:
+        machine = WhipClient()
+        url = f"rtmp://{HOST}:{listener.port}/live"
+        response = await served.post(f"stream_name=one&stream_url={url}", machine.offer)
+        client = await UdpClient.start(machine, response.text).connected()
+        await listener.connection()
+        machine.close()
+        client.flush()
+        await until(lambda: served.is_empty)
+        client.close()
+    path = response.headers["location"]
+    problem = assert_problem(await served.http.delete(path), 410, "session_over")
+    assert problem["detail"] == "It ended before: the client closed its connection"
+    snapshot = (await served.http.get(f"{path}/status")).json()
+    assert (snapshot["state"], snapshot["reason"]) == ("ended", "client_closed")
+
+
+async def test_the_status_of_a_session(served: Served) -> None:
+    path = await served.session()
+    response = await served.http.get(f"{path}/status")
+    assert response.headers["content-type"] == "application/json"
+    snapshot = response.json()
+    assert (snapshot["state"], snapshot["stream_name"], snapshot["reason"]) == ("connecting", "one", None)
+    assert {track["kind"] for track in snapshot["tracks"]} == {"audio", "video"}
+    await served.http.delete(path)
+    snapshot = (await served.http.get(f"{path}/status")).json()
+    assert (snapshot["state"], snapshot["reason"]) == ("ended", "deleted")
+
+
+async def test_unknown_sessions(served: Served) -> None:
+    assert_problem(await served.http.delete(f"{ENDPOINT}/unknown"), 404, "session_unknown")
+    assert_problem(await served.http.get(f"{ENDPOINT}/unknown/status"), 404, "session_unknown")
+
+
+# What is refused
+
+
+MISSING = "is missing"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "words"),
+    [
+        ("", "stream_name", MISSING),
+        (f"stream_url={TARGET}", "stream_name", MISSING),
+        (f"stream_name&stream_url={TARGET}", "stream_name", MISSING),
+        (f"stream_name=&stream_url={TARGET}", "stream_name", MISSING),
+        (f"stream_name=%3Fpasscode=abc&stream_url={TARGET}", "stream_name", "is empty"),
+        (f"stream_name={'x' * 1025}&stream_url={TARGET}", "stream_name", "longer"),
+        (f"stream_name=a%0Ab&stream_url={TARGET}", "stream_name", "cannot be printed"),
+        ("stream_name=one", "stream_url", MISSING),
+        ("stream_name=one&stream_url=", "stream_url", MISSING),
+        ("stream_name=one&stream_url=http://host/live", "stream_url", "must begin with rtmp"),
+        ("stream_name=one&stream_url=rtmp://host", "stream_url", "names no application"),
+        ("stream_name=one&stream_url=rtmp:///live", "stream_url", "names no host"),
+        ("stream_name=one&stream_url=rtmp://host:port/live", "stream_url", "cannot be read"),
+        ("stream_name=one&stream_url=rtmp://host:99999/live", "stream_url", "cannot be read"),
+        ("stream_name=one&stream_url=rtmp://me:secret@host/live", "stream_url", "user name or password"),
+        (f"{QUERY}&audio_bitrate=15999", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate=320001", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate=", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate=fast", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate=-64000", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate=%D9%A1%D9%A2%D9%A8000", "audio_bitrate", "from 16000 to 320000"),
+        (f"{QUERY}&audio_bitrate={'1' * 5000}", "audio_bitrate", "from 16000 to 320000"),
+    ],
+)
+async def test_a_bad_parameter_is_named(served: Served, query: str, parameter: str, words: str) -> None:
+    problem = assert_problem(await served.post(query), 400, "bad_parameter", parameter)
+    assert problem["detail"].startswith(parameter) and words in problem["detail"]
+    assert "secret" not in problem["detail"]
+    assert served.is_empty
+
+
+@pytest.mark.parametrize("content", ["", "hello", '{"sdp": "v=0"}', OFFER[50:], b"v=0\r\ns=\xff\r\n"])
+async def test_what_is_not_sdp(served: Served, content: str | bytes) -> None:
+    assert_problem(await served.post(content=content), 400, "malformed_sdp")
+    assert served.is_empty
+
+
+async def test_without_media(served: Served) -> None:
+    switched_off = WhipClient().offer.replace(" 9 UDP", " 0 UDP")
+    problem = assert_problem(await served.post(content=switched_off), 422, "unsupported_offer")
+    assert problem["detail"] == "no audio or video is offered"
+
+
+async def test_without_h264(served: Served) -> None:
+    offer = (OFFERS / "firefox_without_h264.sdp").read_text()
+    problem = assert_problem(await served.post(content=offer), 422, "unsupported_offer")
+    assert "VP8" in problem["detail"] and "H264" in problem["detail"]
+    assert served.is_empty
+
+
+async def test_without_opus(served: Served) -> None:
+    offer = (OFFERS / "chromium_audio.sdp").read_text().replace("opus/48000/2", "speex/48000/2")
+    problem = assert_problem(await served.post(content=offer), 422, "unsupported_offer")
+    assert "PCMU" in problem["detail"] and "opus" in problem["detail"]
+    assert served.is_empty
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "application/trickle-ice-sdpfrag", "sdp"])
+async def test_other_content_types(served: Served, content_type: str) -> None:
+    problem = assert_problem(await served.post(Content_Type=content_type), 415, "unsupported_media_type")
+    assert "application/sdp" in problem["detail"]
+    assert served.is_empty
+
+
+def padded(size: int) -> bytes:
+    """An offer of this many bytes."""
+    line = b"a=x-padding:" + b"x" * 500 + b"\r\n"
+    offer = OFFER.encode() + line * ((size - len(OFFER) - 600) // len(line))
+    rest = size - len(offer) - len(b"a=x-padding:\r\n")
+    return offer + b"a=x-padding:" + b"x" * rest + b"\r\n"
+
+
+async def test_the_largest_offer(served: Served) -> None:
+    offer = padded(MAX_OFFER_BYTES)
+    assert len(offer) == MAX_OFFER_BYTES
+    assert (await served.post(content=offer)).status_code == 201
+
+
+async def test_a_larger_offer(served: Served) -> None:
+    response = await served.post(content=padded(MAX_OFFER_BYTES + 1))
+    assert_problem(response, 413, "body_too_large")
+    assert served.is_empty
+
+
+async def test_a_body_without_end_is_not_read_to_the_end(served: Served) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 10_000
+            yield b"x" * 10_000
+
+    assert_problem(await served.post(content=endless()), 413, "body_too_large")
+    assert sent <= MAX_OFFER_BYTES + 2 * 10_000
+    assert served.is_empty
+
+
+async def test_a_full_server(served: Served) -> None:
+    served.directory._max_sessions = 1
+    path = await served.session()
+    assert_problem(await served.post(), 503, "server_full")
+    assert len(served.worker._broadcasts) == 1
+    await served.http.delete(path)
+    await served.session()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/p/", 404, "not_found"),
+        ("GET", ENDPOINT, 405, "method_not_allowed"),
+        ("PUT", ENDPOINT, 405, "method_not_allowed"),
+        ("DELETE", ENDPOINT, 405, "method_not_allowed"),
+        ("GET", f"{ENDPOINT}/some-session", 405, "method_not_allowed"),
+        ("PATCH", f"{ENDPOINT}/some-session", 405, "method_not_allowed"),
+        ("POST", "/", 405, "method_not_allowed"),
+        ("POST", "/dashboard/style.css", 405, "method_not_allowed"),
+        ("GET", "/dashboard/nothing.js", 404, "not_found"),
+        ("GET", "/dashboard/..%2fapp.py", 404, "not_found"),
+    ],
+)
+async def test_wrong_paths_and_methods_are_problems_too(
+    served: Served, method: str, path: str, status: int, code: str
+) -> None:
+    response = await served.http.request(method, path)
+    assert_problem(response, status, code)
+    assert ("allow" in response.headers) == (status == 405)
+
+
+async def test_a_bug_says_nothing_about_itself(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(served.link, "request", broken)
+    with structlog.testing.capture_logs() as logs:
+        response = await served.post()
+    problem = assert_problem(response, 500, "bug")
+    assert "secret" not in str(problem)
+    [entry] = logs
+    assert isinstance(entry["exc_info"], RuntimeError)
+    assert served.is_empty
+
+
+async def test_parameters_checked_by_the_framework_are_problems_too(served: Served) -> None:
+    @served.app.get("/half")
+    async def half(number: int) -> float:
+        return number / 2
+
+    assert_problem(await served.http.get("/half?number=x"), 400, "bad_parameter", "number")
+
+
+Scope = MutableMapping[str, Any]
+
+
+def with_scope(app: FastAPI, **changes: Any) -> Callable[..., Any]:
+    """The application as if requests had come with these raw values."""
+
+    async def changed(scope: Scope, receive: Any, send: Any) -> None:
+        await app({**scope, **changes}, receive, send)
+
+    return changed
+
+
+async def test_a_query_that_is_not_utf_8(served: Served) -> None:
+    query = f"stream_name=\xff&stream_url={TARGET}&audio_bitrate=1".encode("latin-1")
+    served.http = served.client(with_scope(served.app, query_string=query))
+    assert_problem(await served.post(), 400, "bad_parameter", "audio_bitrate")
+
+
+@pytest.mark.parametrize("host", [b"[", b"", b"a b", b"\xff", b"host:port"])
+async def test_a_host_header_that_is_none(served: Served, host: bytes) -> None:
+    headers = [(b"host", host), (b"content-type", b"application/sdp")]
+    served.http = served.client(with_scope(served.app, headers=headers))
+    assert (await served.post()).status_code == 201
+
+
+# Everything else on this server
+
+
+async def test_the_status_of_the_server(served: Served) -> None:
+    await served.session()
+    response = await served.http.get(f"{ENDPOINT}/status.json")
+    assert response.json() == {"server_version": __version__, "default_stream_url": TARGET, "sessions": 1}
+
+
+def files() -> Iterator[str]:
+    return (path.name for path in DASHBOARD.iterdir() if path.is_file())
+
+
+async def test_the_page_and_all_its_files_are_served(served: Served) -> None:
+    page = await served.http.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    linked = [path for path in re.findall(r'(?:src|href)="(/?dashboard/[^"]+)"', page.text)]
+    assert linked
+    for path in [*linked, *(f"/dashboard/{name}" for name in files())]:
+        response = await served.http.get(path)
+        assert response.status_code == 200, path
+        if path.endswith(".js"):
+            assert "javascript" in response.headers["content-type"]
+            for module in re.findall(r'from "\./([^"]+)"', response.text):
+                assert module in files(), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/style.css", f"{ENDPOINT}/status.json", "/nowhere"])
+async def test_security_headers(served: Served, path: str) -> None:
+    headers = (await served.http.get(path)).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+
+
+async def test_the_api_describes_itself(served: Served) -> None:
+    document = (await served.http.get("/openapi.json")).json()
+    assert {ENDPOINT, f"{ENDPOINT}/{{session_id}}", f"{ENDPOINT}/status.json"} <= document["paths"].keys()
