@@ -1,0 +1,5 @@
+"""`python -m whipway` is the `whipway` command."""
+
+from whipway.cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""The command line: `whipway serve`, `whipway config`, `whipway --version`."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import structlog
+import typer
+import uvloop
+
+from whipway import __version__
+from whipway.config import ConfigError, LogSettings, Settings, load_settings
+from whipway.gateway import Gateway, StartError
+
+app = typer.Typer(
+    help="Whipway: live H.264 and Opus in by WHIP (RFC 9725), out by RTMP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="A TOML file; whipway.example.toml shows every key.", metavar="FILE"),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", help="One setting, as in http.port=8081. May be repeated.", metavar="KEY=VALUE"
+    ),
+]
+
+EXIT_BAD_CONFIGURATION = 2
+EXIT_CANNOT_START = 1
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options that stand before a command."""
+    if version:
+        print(f"whipway {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Run the server until Ctrl-C or SIGTERM.
+
+    Settings come from flags, then the environment (WHIPWAY_HTTP__PORT=8081), then the file, then defaults.
+    """
+    loaded = _load(config, settings)
+    _configure_logging(loaded.log)
+    try:
+        uvloop.run(_serve(loaded))
+    except StartError as error:
+        _fail(str(error), EXIT_CANNOT_START)
+
+
+@app.command("config")
+def show_config(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Check the configuration and print what is in force, as JSON."""
+    print(_load(config, settings).model_dump_json(indent=2))
+
+
+def main() -> None:
+    """Entry point of the `whipway` command."""
+    app()
+
+
+async def _serve(settings: Settings) -> None:
+    gateway = Gateway(settings)
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await gateway.start()
+    _print_addresses(gateway)
+    await stopping.wait()
+    print("Stopping: ending sessions.", flush=True)
+    await gateway.stop()
+
+
+def _print_addresses(gateway: Gateway) -> None:
+    stream_url = gateway.stream_url or "rtmp://your-service/live"
+    query = f"stream_name=my-stream&stream_url={quote(stream_url, safe=':/')}"
+    print(f"Whipway {__version__}")
+    print(f"  Page      {gateway.http_url}/")
+    print(f"  WHIP URL  {gateway.http_url}/p/webrtc?{query}")
+    print(f"  Play URL  {stream_url}/my-stream", flush=True)
+
+
+def _load(config: Path | None, flags: list[str] | None) -> Settings:
+    try:
+        pairs = [_split_flag(flag) for flag in flags or []]
+        return load_settings(config, os.environ, dict(pairs))
+    except ConfigError as error:
+        _fail(str(error), EXIT_BAD_CONFIGURATION)
+        raise AssertionError from None  # _fail does not return.
+
+
+def _split_flag(flag: str) -> tuple[str, str]:
+    key, equals, value = flag.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {flag}: write KEY=VALUE")
+    return key.strip(), value
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"whipway: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _configure_logging(settings: LogSettings) -> None:
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        # Plain: the default would print local variables, and with them stream keys and ICE passwords.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if settings.format == "json":
+        processors.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

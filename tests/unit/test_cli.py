@@ -1,0 +1,207 @@
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import structlog
+from tests.peers.rtmp_client import RtmpPlayer
+from tests.peers.udp_client import UdpClient
+from tests.peers.whip_client import WhipClient
+
+from whipway import __version__, cli
+from whipway.config import LogSettings
+
+COMMAND = [sys.executable, "-m", "whipway"]
+FREE_PORTS = ["--set", "http.port=0", "--set", "media.port=0", "--set", "rtmp.port=0"]
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("WHIPWAY_")}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in os.environ.keys() - ENVIRONMENT.keys():
+        monkeypatch.delenv(key)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """The exit status of a command, run right here."""
+    monkeypatch.setattr(sys, "argv", ["whipway", *args])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def run_apart(*args: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *args], env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"whipway {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [(["--help"], ["serve", "config"]), (["serve", "--help"], ["--set", "WHIPWAY_HTTP__PORT"])],
+)
+def test_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], words: list[str]
+) -> None:
+    assert run(monkeypatch, *args) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words)
+
+
+def test_config_prints_what_is_in_force(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path
+) -> None:
+    file = tmp_path / "whipway.toml"
+    file.write_text("[http]\nport = 1\n[media]\nport = 1\n[rtmp]\nport = 1\n")
+    monkeypatch.setenv("WHIPWAY_MEDIA__PORT", "2")
+    assert run(monkeypatch, "config", "-c", str(file), "-s", "rtmp.port=3") == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert [tree[section]["port"] for section in ("http", "media", "rtmp")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("command", ["serve", "config"])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set", "http.prot=1"], "http.prot: there is no such key; the nearest one is http.port"),
+        (["--set", "http.port=99999"], "http.port: input should be less than or equal to 65535"),
+        (["--set", "http.port"], "--set http.port: write KEY=VALUE"),
+        (["--config", "/nonexistent.toml"], "/nonexistent.toml: cannot be read"),
+    ],
+)
+def test_a_bad_configuration_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    flags: list[str],
+    message: str,
+) -> None:
+    assert run(monkeypatch, command, *flags) == cli.EXIT_BAD_CONFIGURATION
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"whipway: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_bad_configuration_has_no_traceback() -> None:
+    done = run_apart("serve", "--set", "http.prot=1")
+    assert done.returncode == cli.EXIT_BAD_CONFIGURATION
+    assert done.stderr == "whipway: http.prot: there is no such key; the nearest one is http.port\n"
+    assert done.stdout == ""
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_apart("serve", *FREE_PORTS, "--set", f"rtmp.port={port}")
+    assert done.returncode == cli.EXIT_CANNOT_START
+    assert done.stderr == f"whipway: rtmp.port: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert done.stdout == ""
+
+
+class Running:
+    """A server in a process of its own, and what it said about itself."""
+
+    def __init__(self, process: Process, greeting: str) -> None:
+        self.process = process
+        self.greeting = greeting
+
+    def said(self, pattern: str) -> str:
+        match = re.search(pattern, self.greeting, re.M)
+        assert match, self.greeting
+        return match[1]
+
+    async def stop(self, number: signal.Signals) -> tuple[str, str]:
+        """Signal it; it has 3 s to say its last words."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(3):
+            out, err = await self.process.communicate()
+        return out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def serving(*flags: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "serve", *FREE_PORTS, *flags, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            greeting = (await process.stdout.readuntil(b"Play URL")) + await process.stdout.readline()
+        yield Running(process, greeting.decode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.anyio
+async def test_sigterm_ends_an_idle_server() -> None:
+    async with serving() as running:
+        assert running.said(r"^Whipway (\S+)$") == __version__
+        page, target = running.said(r"Page +(\S+)$"), running.said(r"Play URL +(\S+)/my-stream$")
+        assert running.said(r"WHIP URL +(\S+)$") == (
+            f"{page}p/webrtc?stream_name=my-stream&stream_url={target}"
+        )
+        out, err = await running.stop(signal.SIGTERM)
+    assert running.process.returncode == 0
+    assert out == "Stopping: ending sessions.\n"
+    assert err == ""
+
+
+@pytest.mark.anyio
+async def test_sigint_ends_a_busy_server() -> None:
+    machine = WhipClient()
+    async with serving("--set", "log.format=json") as running, httpx.AsyncClient() as http:
+        url = running.said(r"WHIP URL +(\S+)$").replace("my-stream", "one?key=secret")
+        response = await http.post(url, content=machine.offer, headers={"Content-Type": "application/sdp"})
+        assert response.status_code == 201
+        client = await UdpClient.start(machine, response.text).connected()
+        player = await RtmpPlayer.connect(int(running.said(r"Play URL +\S+:(\d+)/")), "one")
+        await player.wait_for_status("NetStream.Play.Start")
+        _, err = await running.stop(signal.SIGINT)
+        await player.wait_for_status("NetStream.Play.UnpublishNotify")
+    client.close()
+    assert running.process.returncode == 0
+    entries = [json.loads(line) for line in err.splitlines()]
+    assert "session ended" in [entry["event"] for entry in entries]
+    assert not [entry for entry in entries if entry["level"] in ("warning", "error")]
+    assert "secret" not in err
+
+
+def test_a_traceback_in_the_log_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+    stream_key = "-".join(["very", "secret"])
+    cli._configure_logging(LogSettings())
+    try:
+        structlog.get_logger().error("failed", exc_info=_error_with(stream_key))
+    finally:
+        structlog.reset_defaults()
+    err = capsys.readouterr().err
+    assert "in _error_with" in err and "RuntimeError: a bug" in err
+    assert stream_key not in err
+
+
+def _error_with(stream_key: str) -> RuntimeError:
+    try:
+        if stream_key:
+            raise RuntimeError("a bug")
+    except RuntimeError as error:
+        return error
+    raise AssertionError

@@ -1,0 +1,169 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from tests.peers.rtmp_client import HOST, RtmpPlayer
+from tests.peers.udp_client import UdpClient
+from tests.peers.waiting import until
+from tests.peers.whip_client import WhipClient
+
+from whipway.config import Settings, load_settings
+from whipway.gateway import Gateway, StartError
+
+pytestmark = pytest.mark.anyio
+
+FREE_PORTS = {"http.port": "0", "media.port": "0", "rtmp.port": "0"}
+SDP = {"Content-Type": "application/sdp"}
+
+
+def settings(**changes: str) -> Settings:
+    flags = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_settings(flags=FREE_PORTS | flags)
+
+
+@asynccontextmanager
+async def running(**changes: str) -> AsyncIterator[Gateway]:
+    gateway = Gateway(settings(**changes))
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+async def publish(gateway: Gateway, http: httpx.AsyncClient, name: str = "one") -> tuple[UdpClient, str]:
+    """A live client and its session URL."""
+    machine = WhipClient()
+    url = f"{gateway.http_url}/p/webrtc?stream_name={name}&stream_url={gateway.stream_url}"
+    response = await http.post(url, content=machine.offer, headers=SDP)
+    assert response.status_code == 201
+    client = await UdpClient.start(machine, response.text).connected()
+    return client, response.headers["location"]
+
+
+async def test_everything_is_served_on_the_ports_it_says() -> None:
+    async with running() as gateway, httpx.AsyncClient() as http:
+        assert gateway.http_url == f"http://{HOST}:{gateway.http_port}"
+        assert gateway.stream_url == f"rtmp://{HOST}:{gateway.rtmp_port}/live"
+        page = await http.get(f"{gateway.http_url}/")
+        assert page.status_code == 200
+        status = await http.get(f"{gateway.http_url}/p/webrtc/status.json")
+        assert status.json()["default_stream_url"] == gateway.stream_url
+        client, location = await publish(gateway, http)
+        assert client.machine.server == (HOST, gateway.media_port)
+        player = await RtmpPlayer.connect(gateway.rtmp_port, "one")
+        await player.wait_for_status("NetStream.Play.Start")
+        assert location.startswith(f"{gateway.http_url}/p/webrtc/")
+        assert (await http.delete(location)).status_code == 200
+        await player.wait_for_status("NetStream.Play.UnpublishNotify")
+        client.close()
+
+
+async def test_session_ids_cannot_be_guessed() -> None:
+    async with running() as gateway, httpx.AsyncClient() as http:
+        ids = []
+        for name in ("one", "two"):
+            client, location = await publish(gateway, http, name)
+            ids.append(location.rpartition("/")[2])
+            client.close()
+        # 22 characters of six bits are 132.
+        assert all(len(one) >= 22 for one in ids)
+        assert ids[0][:6] != ids[1][:6]
+
+
+async def test_stop_ends_sessions_and_leaves_nothing() -> None:
+    before = asyncio.all_tasks()
+    async with running() as gateway, httpx.AsyncClient() as http:
+        client, _ = await publish(gateway, http)
+        player = await RtmpPlayer.connect(gateway.rtmp_port, "one")
+        await player.wait_for_status("NetStream.Play.Start")
+        ports = gateway.http_port, gateway.rtmp_port
+    await until(lambda: player.lost)
+    assert "NetStream.Play.UnpublishNotify" in player.statuses
+    await until(lambda: client.machine.events()[-1:])
+    client.close()
+    await until(lambda: asyncio.all_tasks() == before)
+    for port in ports:
+        with pytest.raises(OSError):
+            await asyncio.open_connection(HOST, port)
+
+
+async def test_stop_hangs_up_on_idle_http_clients() -> None:
+    async with asyncio.timeout(3):
+        async with running() as gateway:
+            reader, writer = await asyncio.open_connection(HOST, gateway.http_port)
+            writer.write(b"GET /p/webrtc/status.json HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("key", ["http.port", "media.port", "rtmp.port"])
+async def test_a_port_in_use_is_named(key: str) -> None:
+    kind = socket.SOCK_DGRAM if key == "media.port" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind((HOST, 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        gateway = Gateway(settings(**{key: str(port)}))
+        with pytest.raises(StartError) as caught:
+            await gateway.start()
+    assert str(caught.value) == f"{key}: cannot listen on {HOST}:{port}: Address already in use"
+    # What never started can be stopped all the same.
+    await gateway.stop()
+
+
+@pytest.mark.parametrize("host", ["a..b", "192.0.2.1"], ids=["no name", "not of this machine"])
+async def test_a_host_that_is_not_here_is_told_in_one_line(host: str) -> None:
+    with pytest.raises(StartError) as caught:
+        await Gateway(settings(http__host=host)).start()
+    message = str(caught.value)
+    assert message.startswith(f"http.port: cannot listen on {host}:0: ") and "\n" not in message
+
+
+async def test_without_an_origin_there_is_no_stream_url() -> None:
+    async with running(rtmp__enabled="false") as gateway:
+        assert gateway.stream_url is None
+        assert gateway.rtmp_port == 0
+
+
+async def test_the_public_url_stands_for_the_server() -> None:
+    async with running(http__public_url="https://whip.example/") as gateway, httpx.AsyncClient() as http:
+        assert gateway.http_url == "https://whip.example"
+        response = await http.post(
+            f"http://{HOST}:{gateway.http_port}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}",
+            content=WhipClient().offer,
+            headers=SDP,
+        )
+        assert response.headers["location"].startswith("https://whip.example/p/webrtc/")
+
+
+async def test_wildcards_are_reached_on_loopback() -> None:
+    async with running(http__host="0.0.0.0", rtmp__host="0.0.0.0", media__host="0.0.0.0") as gateway:
+        assert gateway.http_url == f"http://127.0.0.1:{gateway.http_port}"
+        assert gateway.stream_url == f"rtmp://127.0.0.1:{gateway.rtmp_port}/live"
+
+
+async def test_the_limit_of_sessions_is_that_of_the_settings() -> None:
+    async with running(session__max_sessions="1") as gateway, httpx.AsyncClient() as http:
+        client, _ = await publish(gateway, http)
+        url = f"{gateway.http_url}/p/webrtc?stream_name=two&stream_url={gateway.stream_url}"
+        refused = await http.post(url, content=WhipClient().offer, headers=SDP)
+        assert (refused.status_code, refused.json()["code"]) == (503, "server_full")
+        client.close()
+
+
+async def test_a_client_that_falls_silent_is_let_go() -> None:
+    async with running(session__silence_timeout="0.1") as gateway, httpx.AsyncClient() as http:
+        client, location = await publish(gateway, http)
+        client.close()
+        async with asyncio.timeout(5):
+            while (status := (await http.get(f"{location}/status")).json())["state"] != "ended":
+                pass
+        assert status["reason"] == "silence"
+        assert (await http.delete(location)).status_code == 410
