@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types
+.PHONY: help run demo test coverage lint types
 
 help:   ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -17,8 +17,11 @@ demo: $(VENV)/.dev   ## Publish a test picture by WHIP, play it back over RTMP, 
 test: $(VENV)/.dev   ## Run all tests (make test ARGS="-m 'not interop'" for the quick ones)
 	@$(BIN)/pytest $(ARGS)
 
-lint: $(VENV)/.dev   ## Check style and spelling
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+coverage: $(VENV)/.dev   ## Show what the tests without real clients leave uncovered
+	@$(BIN)/pytest -q -m "not interop" --cov=whipway --cov-branch --cov-report=term:skip-covered
+
+lint: $(VENV)/.dev   ## Check style, imports between the rings, and spelling
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/codespell
 
 types: $(VENV)/.dev   ## Check types
 	@$(BIN)/mypy
