@@ -14,8 +14,9 @@ from whipway.protocol.rtmp.messages import Message, MessageType
 from whipway.protocol.rtmp.server import serialize_for_players
 
 MAX_GROUP_BYTES = 16 * 1024 * 1024
-MAX_GROUP_MESSAGES = 4096
-"""About 35 s of 720p25 with audio. A group that grows past a limit is forgotten: late players then wait."""
+"""About 55 s of 2 Mbit/s with audio. A group that grows past it is forgotten: late players then wait."""
+PACKET_OVERHEAD_BYTES = 512
+"""What a kept message costs besides its bytes, so that a group of tiny ones is bounded as well."""
 
 
 class PacketKind(Enum):
@@ -70,7 +71,8 @@ class LiveStream:
         """Each player, and whether it still waits for a key frame before video makes sense to it."""
         self._headers: dict[PacketKind, Message] = {}
         self._group: list[Packet] = []
-        self._group_bytes = 0
+        self.group_bytes = 0
+        """About what a player gets at once when it joins."""
 
     def publish(self, message: Message) -> None:
         """Remember a message as far as late players need it, and hand it to everybody."""
@@ -119,13 +121,13 @@ class LiveStream:
         elif not self._group:
             return
         self._group.append(packet)
-        self._group_bytes += len(packet.data)
-        if self._group_bytes > MAX_GROUP_BYTES or len(self._group) > MAX_GROUP_MESSAGES:
+        self.group_bytes += len(packet.data) + PACKET_OVERHEAD_BYTES
+        if self.group_bytes > MAX_GROUP_BYTES:
             self._forget_group()
 
     def _forget_group(self) -> None:
         self._group.clear()
-        self._group_bytes = 0
+        self.group_bytes = 0
 
 
 def _kind_of(message: Message) -> PacketKind:

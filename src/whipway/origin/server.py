@@ -7,7 +7,7 @@ event loop: no queue and no task per message. What a slow player has not taken y
 import asyncio
 import os
 import socket
-from typing import assert_never, cast
+from typing import assert_never
 
 import structlog
 
@@ -24,16 +24,15 @@ from whipway.protocol.rtmp.server import (
     State,
 )
 from whipway.relay.gate import Gate, Verdict
+from whipway.tcp import StreamDriver
 
 MAX_CONNECTIONS = 2000
 MAX_PLAYER_BACKLOG_BYTES = 4 * 1024 * 1024
 """Some seconds of a good picture; a player further behind had better start again at a key frame."""
 PLAY_WAIT_TIMEOUT = 30.0
 """Seconds a player may wait for a stream that is not there."""
-CLOSE_TIMEOUT = 5.0
-"""Seconds a peer has to take what was written to it before its connection is cut."""
 STOP_TIMEOUT = 2.0
-"""The same when the server stops: whoever stops it is waiting."""
+"""Seconds the peers have to take what was written to them when the server stops: somebody is waiting."""
 MAX_KEY_CHARACTERS = 1024
 HOLDING = (State.PUBLISHING, State.PLAY_REQUESTED, State.PLAYING)
 """States of a connection that has a stream, or waits for one."""
@@ -72,7 +71,8 @@ class OriginServer:
         if connections:
             await asyncio.wait([connection.closed for connection in connections], timeout=STOP_TIMEOUT)
         for connection in connections:
-            await connection.abort()
+            connection.abort()
+            await connection.closed
         if self._server is not None:
             await self._server.wait_closed()
 
@@ -106,113 +106,90 @@ class OriginServer:
             self.waiting.pop(key, None)
 
 
-class Connection(asyncio.Protocol):
+class Connection(StreamDriver[ServerConnection]):
     """One TCP connection: a publisher, or a player."""
 
     def __init__(self, origin: OriginServer) -> None:
-        self._origin = origin
-        self._loop = asyncio.get_running_loop()
-        self.closed = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        super().__init__(ServerConnection(random=os.urandom, now=loop.time()))
+        self.closed = loop.create_future()
         """Done when the connection is lost, for whatever reason."""
-        self._machine = ServerConnection(random=os.urandom, now=self._loop.time())
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._cut: asyncio.TimerHandle | None = None
+        self._origin = origin
         self._gate = Gate(MAX_PLAYER_BACKLOG_BYTES)
         self._key = ""
+        self._wait_until: float | None = None
+        """For a player of a stream that is not there yet."""
         self._published: LiveStream | None = None
         self._played: LiveStream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass.
+        super().connection_made(transport)
         if len(self._origin.connections) >= MAX_CONNECTIONS:
-            self._transport.abort()
-            return
-        self._origin.connections.add(self)
-        self._set_timer(self._machine.deadline())
-
-    def data_received(self, data: bytes) -> None:
-        self._machine.receive_data(data, self._loop.time())
-        self._drain()
-
-    def eof_received(self) -> bool:
-        self._machine.receive_eof()
-        self._drain()
-        return False
-
-    def pause_writing(self) -> None:
-        # What a peer says may ask for answers: none are made while it does not take them.
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+            self.abort()
+        else:
+            self._origin.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self._release()
         self._origin.connections.discard(self)
-        self._set_timer(None)
-        if self._cut is not None:
-            self._cut.cancel()
         self.closed.set_result(None)
 
     def join(self, stream: LiveStream) -> None:
         """Start playing a stream."""
         self._played = stream
-        self._set_timer(None)
-        self._machine.accept_play()
-        self._write()
+        self._wait_until = None
+        self.machine.accept_play()
+        self.write()
+        # What it gets at once is no sign of slowness.
+        self._gate = Gate(MAX_PLAYER_BACKLOG_BYTES + stream.group_bytes)
         stream.join(self)
 
     def deliver(self, packet: Packet) -> None:
         """Take the next packet of the stream this connection plays."""
-        if self._transport is None or self._transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return
         verdict = self._gate.admit(
             video=packet.kind in PICTURES,
             keyframe=packet.kind is PacketKind.KEYFRAME,
             header=packet.kind in HEADERS,
-            backlog_bytes=self._transport.get_write_buffer_size(),
-            now=self._loop.time(),
+            backlog_bytes=self.backlog_bytes,
+            now=self.loop.time(),
         )
         if verdict is Verdict.SEND:
-            self._transport.write(packet.data)
+            self.transport.write(packet.data)
         elif verdict is Verdict.CUT:
             log.warning("player cut off: too slow", stream=self._key, skipped=self._gate.skipped)
-            self._transport.abort()
+            self.abort()
 
     def stream_ended(self) -> None:
         """The publisher of the stream this connection plays is gone."""
         self._played = None
-        self._machine.end_play(self._loop.time())
+        self.machine.end_play(self.loop.time())
         self.end()
 
     def end(self) -> None:
         """Close this connection once everything written is sent, or soon in any case."""
         self._release()
-        self._machine.close()
-        self._write()
-        self._set_timer(None)
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.close()
-            self._cut = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
+        self.machine.close()
+        self.write()
+        self.close_soon()
 
-    async def abort(self) -> None:
-        """Close this connection at once, and wait until it is."""
-        if self._transport is not None:
-            self._transport.abort()
-        await self.closed
-
-    def _drain(self) -> None:
-        while events := self._machine.events():  # Decisions made on the way lead to more of them.
+    def handle_events(self) -> None:
+        while events := self.machine.events():  # Decisions made on the way lead to more of them.
             for event in events:
                 self._handle(event)
-        self._write()
-        if self._machine.state not in HOLDING:  # A peer may give up what it asked for before it gets it.
+        if self.machine.state not in HOLDING:  # A peer may give up what it asked for before it gets it.
             self._release()
-        if self._played is None and not self._waits:
-            self._set_timer(self._machine.deadline())
+
+    def wanted_deadline(self) -> float | None:
+        return self._wait_until or super().wanted_deadline()
+
+    def on_deadline(self) -> None:
+        if self._wait_until is None:
+            super().on_deadline()
+        else:
+            self.machine.refuse_play("NetStream.Play.StreamNotFound", "Nobody publishes this stream.")
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -224,7 +201,7 @@ class Connection(asyncio.Protocol):
             case PlayRequested(app, name):
                 self._play(f"{app}/{name}")
             case PublishEnded() | PlayEnded():
-                pass  # `_drain` lets go of the stream, for these and other reasons.
+                pass  # `handle_events` lets go of the stream, for these and other reasons.
             case Closed():
                 self._log_close(event.reason, event.detail)
                 self.end()
@@ -233,27 +210,22 @@ class Connection(asyncio.Protocol):
 
     def _publish(self, key: str) -> None:
         if not _is_usable(key):
-            self._machine.refuse_publish("NetStream.Publish.BadName", "The name cannot be used.")
+            self.machine.refuse_publish("NetStream.Publish.BadName", "The name cannot be used.")
             return
         self._key = key
         self._published = self._origin.publish(key)
         if self._published is not None:
-            self._machine.accept_publish()
+            self.machine.accept_publish()
         else:
-            self._machine.refuse_publish("NetStream.Publish.BadName", "The stream is published already.")
+            self.machine.refuse_publish("NetStream.Publish.BadName", "The stream is published already.")
 
     def _play(self, key: str) -> None:
         if not _is_usable(key):
-            self._machine.refuse_play("NetStream.Play.StreamNotFound", "The name cannot be used.")
+            self.machine.refuse_play("NetStream.Play.StreamNotFound", "The name cannot be used.")
             return
         self._key = key
-        self._origin.play(key, self)
-        if self._waits:
-            self._set_timer(self._loop.time() + PLAY_WAIT_TIMEOUT)
-
-    @property
-    def _waits(self) -> bool:
-        return self in self._origin.waiting.get(self._key, ())
+        self._wait_until = self.loop.time() + PLAY_WAIT_TIMEOUT
+        self._origin.play(key, self)  # Joins at once if the stream is there.
 
     def _release(self) -> None:
         """Let go of the stream that this connection publishes or plays."""
@@ -263,27 +235,9 @@ class Connection(asyncio.Protocol):
         if self._played is not None:
             self._played.leave(self)
             self._played = None
-        self._origin.stop_waiting(self._key, self)
-
-    def _write(self) -> None:
-        data = self._machine.data_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(data))
-
-    def _set_timer(self, deadline: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._waits:
+        if self._wait_until is not None:
+            self._wait_until = None
             self._origin.stop_waiting(self._key, self)
-            self._machine.refuse_play("NetStream.Play.StreamNotFound", "Nobody publishes this stream.")
-            self.end()
-            return
-        self._machine.handle_timeout(self._loop.time())
-        self._drain()
 
     def _log_close(self, reason: object, detail: str) -> None:
         log.info("connection closed", stream=self._key, reason=str(reason), detail=detail)

@@ -41,6 +41,8 @@ class Session:
     ) -> None:
         self.state = SessionState.CONNECTING
         self.ended: Ended | None = None
+        self.media_address: Address | None = None
+        """Where the last authentic media came from."""
         self.transport = transport
         self.receiver = receiver
         self.feedback = feedback
@@ -58,6 +60,7 @@ class Session:
         try:
             if kind is DatagramKind.RTP:
                 plain = self.transport.unprotect_rtp(data, now)
+                self.media_address = addr
                 self._events += self.receiver.receive_rtp(plain, now)
                 return
             self._receive_control(kind, data, addr, now)
@@ -111,6 +114,10 @@ class Session:
     def close(self) -> None:
         """End the session because the server stops."""
         self.end(EndReason.SHUTDOWN, "the server is stopping")
+
+    def was_heard_since(self, moment: float) -> bool:
+        """Tell whether something authentic came from the client at or after `moment`."""
+        return self.transport.last_heard is not None and self.transport.last_heard >= moment
 
     def drops(self) -> Counter[DropReason]:
         """Everything that was not used, by reason."""

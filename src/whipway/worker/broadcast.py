@@ -119,7 +119,7 @@ class Broadcast:
 
 
 def _describe_sink(connection: SinkConnection) -> dict[str, Any]:
-    sink = connection.sink
+    sink = connection.machine
     return {
         "state": sink.state.value,
         "detail": sink.detail,

@@ -51,6 +51,8 @@ TICK_INTERVAL = 0.02
 FIRST_STUN_BYTE_MAX = 3
 MAX_ADDRESSES = 8
 """Of one session: a client has a few interfaces, and moves now and then."""
+ADDRESS_HOLD = 2.0
+"""Seconds for which an address stays with the session last heard from there."""
 
 log = structlog.get_logger("worker")
 
@@ -196,13 +198,24 @@ class Worker:
         return broadcast
 
     def _learn_address(self, broadcast: Broadcast, addr: Address) -> None:
-        """Route an address that ICE has validated; a session keeps its latest few."""
-        known = broadcast.addresses
-        if addr in known or not broadcast.session.transport.is_validated(addr):
+        """Route an address that ICE has validated; a session keeps its latest few.
+
+        Checks can be recorded and played back from anywhere, so they must not take the address that media
+        come from: not from another session, and not from their own by pushing it out of the list.
+        """
+        transport = broadcast.session.transport
+        holder = self._by_address.get(addr)
+        if holder is broadcast or not transport.is_validated(addr):
             return
-        if len(known) >= MAX_ADDRESSES:
-            self._unroute(known.pop(0), broadcast)
-        known.append(addr)
+        if holder is not None and holder.session.was_heard_since(self._loop.time() - ADDRESS_HOLD):
+            return
+        known = broadcast.addresses
+        if addr not in known:
+            known.append(addr)
+        if len(known) > MAX_ADDRESSES:
+            spare = next(each for each in known if each != broadcast.session.media_address)
+            known.remove(spare)
+            self._unroute(spare, broadcast)
         self._by_address[addr] = broadcast
 
     def _unroute(self, addr: Address, broadcast: Broadcast) -> None:

@@ -19,6 +19,7 @@ from tests.peers.rtmp_client import (
 )
 from tests.peers.waiting import until
 
+from whipway import tcp
 from whipway.origin import server
 from whipway.origin.server import OriginServer
 from whipway.protocol.rtmp import server as machine
@@ -287,7 +288,7 @@ async def test_players_are_told_when_the_publisher_is_gone(
 async def test_an_ended_stream_does_not_wait_for_who_does_not_read(
     origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(tcp, "CLOSE_TIMEOUT", 0.05)
     publisher = await origin.publisher()
     player = await origin.player()
     player.connected.pause_reading()
@@ -295,7 +296,7 @@ async def test_an_ended_stream_does_not_wait_for_who_does_not_read(
     for number in range(20):
         publisher.video(number, keyframe=True, size=BIG)
     [live] = origin.server.streams["live/one"].players
-    await until(lambda: live._transport.get_write_buffer_size() > BIG)
+    await until(lambda: live.transport.get_write_buffer_size() > BIG)
     await publisher.end()
     await until_quiet(origin)
     player.connected.resume_reading()
@@ -325,6 +326,23 @@ async def test_a_slow_player_delays_nobody_and_comes_back_with_a_key_frame(
     last = publisher.video(42, keyframe=True)
     await slow.wait_for(sound, last)
     await slow.wait_for(publisher.video(43))
+
+
+async def test_what_a_late_player_gets_at_once_does_not_make_it_slow(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_PLAYER_BACKLOG_BYTES", 200_000)
+    publisher = await origin.publisher()
+    early = await origin.player()
+    publisher.start()
+    bodies = [publisher.video(0, keyframe=True)]
+    for number in range(1, 30):
+        bodies.append(publisher.video(number, size=BIG))
+        await early.wait_for(bodies[-1])
+    late = await origin.player()
+    bodies += [publisher.video(number, size=BIG) for number in range(30, 35)]
+    await late.wait_for(bodies[-1])
+    assert [message.payload for message in late.messages if message.payload in bodies] == bodies
 
 
 async def test_a_player_that_stays_slow_is_cut_off(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,10 +386,12 @@ async def test_who_does_not_read_is_not_answered_without_end(origin: Origin) -> 
     player = await origin.waiting_player()
     [connection] = origin.server.connections
     player.connected.pause_reading()
-    pings = 5000 * serialize_message(user_control(ControlEvent.PING_REQUEST, 1), CONTROL_CHUNK_STREAM, 128)
-    player.connected.write(100 * pings)
-    await until(lambda: not connection._transport.is_reading())
-    assert connection._transport.get_write_buffer_size() < 1_000_000
+    ping = user_control(ControlEvent.PING_REQUEST, 1)
+    # Long ones, since very many in one read end a connection by themselves.
+    padded = ping._replace(payload=ping.payload + bytes(110))
+    player.connected.write(500_000 * serialize_message(padded, CONTROL_CHUNK_STREAM, 128))
+    await until(lambda: not connection.transport.is_reading())
+    assert connection.transport.get_write_buffer_size() < 1_000_000
     await player.abort()
     await until_quiet(origin)
 
@@ -446,6 +466,6 @@ async def test_stop_does_not_wait_for_who_does_not_read(
         for number in range(20):
             publisher.video(number, keyframe=True, size=BIG)
         [live] = origin.server.streams["live/one"].players
-        await until(lambda: live._transport.get_write_buffer_size() > BIG)
+        await until(lambda: live.transport.get_write_buffer_size() > BIG)
     player.connected.resume_reading()
     await until(lambda: player.lost)

@@ -109,6 +109,15 @@ class TestTime:
         session.handle_timeout(heard + 5.0)
         assert session.ended == Ended(EndReason.SILENCE, "nothing came from the client for 5 s")
 
+    def test_when_it_was_heard_last_and_from_where(self):
+        network = make_network(client=WhipClient(checks=False))
+        assert not network.session.was_heard_since(0.0)
+        assert network.session.media_address is None
+        network = connect()
+        heard = network.session.transport.last_heard
+        assert network.session.was_heard_since(heard)
+        assert not network.session.was_heard_since(heard + 0.001)
+
     def test_deadlines_of_the_parts(self):
         network = connect(WhipClient(("audio",)))
         session, client = network.session, network.client

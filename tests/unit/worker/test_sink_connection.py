@@ -8,6 +8,7 @@ from tests.peers.rtmp_client import HOST, KEYFRAME
 from tests.peers.rtmp_server import Listener, RtmpServer, listening
 from tests.peers.waiting import until
 
+from whipway import tcp
 from whipway.protocol.rtmp.client import Publisher
 from whipway.protocol.rtmp.messages import ControlEvent, user_control
 from whipway.protocol.rtmp.server import PublishEnded, PublishRequested
@@ -97,16 +98,16 @@ async def test_close_while_connecting_gives_up(listener: Listener) -> None:
 async def test_close_does_not_wait_for_a_server_that_does_not_read(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink_connection, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(tcp, "CLOSE_TIMEOUT", 0.05)
     opened = await Opened(url_of(listener.port)).publishing()
     server = await listener.connection()
     server.connected.pause_reading()
     for _ in range(12):
         opened.connection.push([BIG])
     opened.connection.close()
-    transport = opened.connection._transport
+    transport = opened.connection.transport
     assert transport is not None and transport.get_write_buffer_size() > 0
-    await until(lambda: opened.connection._transport is None)
+    await until(lambda: opened.connection.transport is None)
     server.connected.resume_reading()
     await until(lambda: server.lost)
 
@@ -117,12 +118,6 @@ async def test_a_closed_port_is_unreachable() -> None:
     failed = await Opened(url_of(port)).failed()
     assert failed.reason == "unreachable"
     assert failed.detail.startswith(f"no connection to the RTMP server {HOST}:{port}: ")
-
-
-async def test_a_host_that_is_no_name_is_unreachable() -> None:
-    failed = await Opened("rtmp://a..b/live").failed()
-    assert failed.reason == "unreachable"
-    assert failed.detail.startswith("no connection to the RTMP server a..b:1935")
 
 
 async def test_a_server_that_is_silent_in_tls_is_unreachable(
@@ -151,7 +146,7 @@ async def test_a_lost_connection_is_reported_once(listener: Listener) -> None:
     server.connected.abort()
     failed = await opened.failed()
     assert failed.reason in ("connection_lost", "closed_by_peer")
-    await until(lambda: opened.connection._transport is None)
+    await until(lambda: opened.connection.transport is None)
     opened.connection.push([SMALL])
     opened.connection.close()
     assert len(opened.events) == 2
@@ -202,9 +197,11 @@ async def test_questions_are_not_answered_while_the_server_does_not_read(listene
     opened = await Opened(url_of(listener.port)).publishing()
     server = await listener.connection()
     server.connected.pause_reading()
-    while (transport := opened.connection._transport) and transport.is_reading():
-        server.machine._link.send(user_control(ControlEvent.PING_REQUEST, 1))
-        server.connected.write(b"".join(server.machine.data_to_send()) * 5000)
+    while (transport := opened.connection.transport) and transport.is_reading():
+        ping = user_control(ControlEvent.PING_REQUEST, 1)
+        # Long ones, since very many in one read end a connection by themselves.
+        server.machine._link.send(ping._replace(payload=ping.payload + bytes(110)))
+        server.connected.write(b"".join(server.machine.data_to_send()) * 2000)
         opened.connection.push([BIG])
         await asyncio.sleep(0)
         assert opened.sink.state is SinkState.PUBLISHING

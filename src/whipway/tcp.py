@@ -1,0 +1,124 @@
+"""The driver of stream machines: one TCP connection around anything that has their verbs.
+
+It feeds the machine bytes, the end of the connection and time, lets the subclass handle events, and writes
+what the machine wants to send, in one write per turn. While the peer does not take what was written,
+nothing more is read from it, so that a peer that asks for answers without end is not answered without end.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar, cast
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds a peer has to take what was written to it before its connection is cut."""
+
+
+class StreamMachine(Protocol):
+    """The verbs of docs/architecture.md that need a driver; events are the subclass's business."""
+
+    def receive_data(self, data: bytes, now: float) -> None: ...
+
+    def receive_eof(self) -> None: ...
+
+    def handle_timeout(self, now: float) -> None: ...
+
+    def deadline(self) -> float | None: ...
+
+    def data_to_send(self) -> list[bytes]: ...
+
+
+Machine = TypeVar("Machine", bound=StreamMachine)
+
+
+class StreamDriver(asyncio.Protocol, ABC, Generic[Machine]):
+    """A connection, or the hope of one: `transport` is None before and after it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport | None = None
+        self.machine = machine
+        self._deadline: float | None = None
+        self._timer: asyncio.Handle | None = None
+        self._cut: asyncio.TimerHandle | None = None
+
+    @abstractmethod
+    def handle_events(self) -> None:
+        """Drain the machine's events; called after every input."""
+
+    def wanted_deadline(self) -> float | None:
+        """When `on_deadline` is to be called. The machine's own wish, unless a subclass knows better."""
+        return self.machine.deadline()
+
+    def on_deadline(self) -> None:
+        """The time has come."""
+        self.machine.handle_timeout(self.loop.time())
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Written, and not taken by TCP yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def drain(self) -> None:
+        """Take everything the machine has to give. To be called after each use of it."""
+        self.handle_events()
+        self.write()
+        self._set_timer(self.wanted_deadline())
+
+    def write(self) -> None:
+        """Send what the machine has written, if there is anybody to send it to."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if data := self.machine.data_to_send():
+            self.transport.write(b"".join(data))
+
+    def close_soon(self) -> None:
+        """Close the connection once everything written is taken, or a little later in any case."""
+        self._set_timer(None)
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+            self._cut = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass.
+        self.drain()
+
+    def data_received(self, data: bytes) -> None:
+        self.machine.receive_data(data, self.loop.time())
+        self.drain()
+
+    def eof_received(self) -> bool:
+        self.machine.receive_eof()
+        self.drain()
+        return False
+
+    def pause_writing(self) -> None:
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._set_timer(None)
+        if self._cut is not None:
+            self._cut.cancel()
+
+    def _set_timer(self, deadline: float | None) -> None:
+        if deadline == self._deadline:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._deadline = deadline
+        self._timer = None if deadline is None else self.loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._deadline = None
+        self.on_deadline()
+        self.drain()
