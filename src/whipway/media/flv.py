@@ -19,7 +19,6 @@ KEY_FRAME: Final = 1
 COMMAND_FRAME: Final = 5
 """No picture: the next byte is a command for the player."""
 AVC_SEQUENCE_HEADER: Final = b"\x17\x00\x00\x00\x00"
-AVC_END_OF_SEQUENCE: Final = b"\x17\x02\x00\x00\x00"
 
 # E.4.2.1, AudioTagHeader: SoundFormat 10 (AAC); rate, size and type are fixed at 44 kHz, 16 bits, stereo for
 # AAC whatever the sound is: "Flash Player ignores these values".
@@ -52,11 +51,6 @@ def avc_frame(nals: Iterable[bytes], keyframe: bool, composition_time_ms: int = 
     head = AVC_KEY_FRAME if keyframe else AVC_INTER_FRAME
     offset = composition_time_ms.to_bytes(3, "big", signed=True)
     return b"%c\x01%b%b" % (head, offset, to_avcc(nals))
-
-
-def avc_end_of_sequence() -> bytes:
-    """The video body after the last picture."""
-    return AVC_END_OF_SEQUENCE
 
 
 def aac_sequence_header(config: bytes) -> bytes:

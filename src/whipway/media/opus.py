@@ -29,11 +29,6 @@ FRAME_SAMPLES: Final = (
 """Samples of one frame at 48 kHz by config number (RFC 6716, Table 2)."""
 
 
-def is_stereo(payload: bytes) -> bool:
-    """The s bit of a non-empty packet; a stream may change it from packet to packet."""
-    return payload[0] & 0x04 != 0
-
-
 def packet_duration(payload: bytes) -> int:
     """Samples at 48 kHz that the packet decodes to: 120 to 5760. ParseError(OPUS_MALFORMED).
 

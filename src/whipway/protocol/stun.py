@@ -153,14 +153,6 @@ def serialize_xor_address(host: str, port: int, transaction_id: bytes) -> bytes:
     return bytes((0, family)) + xor_port + _xor_host(ip.packed, transaction_id)
 
 
-def parse_xor_address(value: bytes, transaction_id: bytes) -> tuple[str, int]:
-    """The (host, port) of an XOR-MAPPED-ADDRESS. Raises ParseError(STUN_MALFORMED)."""
-    if (len(value), value[1:2]) not in ((8, b"\x01"), (20, b"\x02")):
-        raise ParseError(DropReason.STUN_MALFORMED, "address")
-    port = int.from_bytes(_xor(value[2:4], MAGIC_COOKIE), "big")
-    return str(ip_address(_xor_host(value[4:], transaction_id))), port
-
-
 def serialize_error_code(code: int, reason: str) -> bytes:
     """The value of ERROR-CODE (RFC 8489 section 14.8); `code` is 300 to 699."""
     return bytes((0, 0, code // 100, code % 100)) + reason.encode()

@@ -14,7 +14,6 @@ def test_video_bodies():
         b"\x27\x01\x00\x00\x42" + b"\x00\x00\x00\x02\x41\x9a" + b"\x00\x00\x00\x01\x01"
     )
     assert flv.avc_frame([], False, -1) == b"\x27\x01\xff\xff\xff"
-    assert flv.avc_end_of_sequence() == b"\x17\x02\x00\x00\x00"
 
 
 def test_audio_bodies():
@@ -56,7 +55,7 @@ VIDEO = [
     ("AVC sequence header", flv.avc_sequence_header(AVCC), HEADER),
     ("AVC key frame", flv.avc_frame([b"\x65"], True), KEYFRAME),
     ("AVC inter frame", flv.avc_frame([b"\x41"], False), NOTHING),
-    ("AVC end of sequence", flv.avc_end_of_sequence(), NOTHING),
+    ("AVC end of sequence", b"\x17\x02\x00\x00\x00", NOTHING),
     ("AVC cut", b"\x17", NOTHING),
     ("AVC seek command: its 0 is no packet type", b"\x57\x00", NOTHING),
     ("H.263 key frame", b"\x12\x00\x00", KEYFRAME),

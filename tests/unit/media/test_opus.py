@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.opus import is_stereo, packet_duration
+from whipway.media.opus import packet_duration
 
 MS = 48
 
@@ -29,11 +29,6 @@ def test_frame_sizes(first: int, _mode: str, sizes: list[int]):
         toc = config << 3
         assert packet_duration(bytes((toc,)) + bytes(10)) == size * MS // 10
         assert packet_duration(bytes((toc | 1,)) + bytes(10)) == 2 * size * MS // 10
-
-
-def test_the_stereo_bit():
-    assert is_stereo(b"\xfc")
-    assert not is_stereo(b"\xf8")
 
 
 CELT_20 = 31 << 3

@@ -20,7 +20,7 @@ from whipway.protocol.stun import (
     Message,
     MessageClass,
     parse_message,
-    parse_xor_address,
+    serialize_xor_address,
     verify_integrity,
 )
 
@@ -84,8 +84,8 @@ class TestChecks:
         agent = make_agent()
         response = answer(agent, check(), addr, 5.0)
         assert response.message_class is MessageClass.SUCCESS
-        mapped = parse_xor_address(response.attributes[Attribute.XOR_MAPPED_ADDRESS], TRANSACTION_ID)
-        assert mapped == (addr[0].partition("%")[0], addr[1])
+        mapped = serialize_xor_address(addr[0].partition("%")[0], addr[1], TRANSACTION_ID)
+        assert response.attributes[Attribute.XOR_MAPPED_ADDRESS] == mapped
         assert agent.is_validated(addr)
         assert agent.selected == addr
         assert agent.last_check == 5.0

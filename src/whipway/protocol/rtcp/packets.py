@@ -38,11 +38,6 @@ def seconds_to_ntp(seconds: float) -> int:
     return int(seconds * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
 
 
-def ntp_middle(ntp_timestamp: int) -> int:
-    """The middle 32 bits, in 1/65536 s, as report blocks name a sender report (RFC 3550, 6.4.1, LSR)."""
-    return (ntp_timestamp >> 16) & 0xFFFFFFFF
-
-
 class ReportBlock(NamedTuple):
     """What a receiver reports of one source (RFC 3550, 6.4.1)."""
 

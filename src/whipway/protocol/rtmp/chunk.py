@@ -23,6 +23,11 @@ MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_CHUNK_STREAMS: Final = 64
 """Encoders use four to eight."""
 MAX_CHUNK_STREAM_ID: Final = 65599
+MAX_MESSAGES_PER_READ: Final = 4096
+"""Finished by one call. A message may be a single byte, so that one read of 256 KiB would hold the loop for
+seconds. A publisher sends below 200 a second; 4096 take the loop some 50 ms."""
+MAX_CHUNKS_PER_READ: Final = 8192
+"""Begun by one call, since a chunk may carry a single byte. 256 KiB in chunks of 128 bytes are 2032."""
 
 _HEADER_BYTES: Final = (11, 7, 3, 0)
 """Message header by fmt (section 5.3.1.2)."""
@@ -65,9 +70,11 @@ class ChunkReader:
         self._header = b""
         """The beginning of a header, at most 17 bytes."""
         self._held_bytes = 0
+        self._messages_left = 0
+        """How many more messages the present call may finish."""
 
     def receive(self, data: bytes) -> list[Message]:
-        """The messages finished by `data`.
+        """The messages finished by `data`, one read of at most some hundred KiB.
 
         Raises `ParseError` (RTMP_MALFORMED or RTMP_TOO_LARGE), after which the connection is of no use.
         """
@@ -76,10 +83,15 @@ class ChunkReader:
             data = self._header + data
             self._header = b""
         messages: list[Message] = []
+        self._messages_left = MAX_MESSAGES_PER_READ
+        chunks_left = MAX_CHUNKS_PER_READ
         pos = 0
         end = len(data)
         while pos < end:
             if not self._chunk_left:
+                chunks_left -= 1
+                if chunks_left < 0:
+                    raise ParseError(DropReason.RTMP_MALFORMED, "too many chunks at once")
                 start = pos
                 pos = self._read_header(data, pos)
                 if pos < 0:
@@ -107,6 +119,9 @@ class ChunkReader:
         return pos + size
 
     def _finish(self, stream: _ChunkStream, payload: bytes, messages: list[Message]) -> None:
+        self._messages_left -= 1
+        if self._messages_left < 0:
+            raise ParseError(DropReason.RTMP_MALFORMED, "too many messages at once")
         message = Message(stream.type_id, stream.stream_id, stream.timestamp, payload)
         if message.type_id == MessageType.SET_CHUNK_SIZE:
             self._chunk_size = parse_set_chunk_size(message)

@@ -2,15 +2,25 @@
 
 There is no RFC; the form is the one that encoders and services share: `rtmp[s]://host[:port]/app[/instance]`.
 Everything behind the first slash is the application, because a stream name is given apart from the URL.
-Credentials in the URL are refused for now: nothing would use them, and they would only leak.
+Credentials in the URL are refused for now: nothing would use them, and they would only leak. A host name
+outside ASCII must come as DNS knows it ("xn--…"), an IPv6 address without a zone.
 """
 
+import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_CHARACTERS = 2048
 MAX_NAME_CHARACTERS = 1024
+MAX_HOST_CHARACTERS = 253
+"""RFC 1035, 2.3.4: 255 octets on the wire, two of them for the first length and the root."""
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
+
+_HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+"""Labels as in RFC 1035, 2.3.1, and the underscore, which names inside container networks have."""
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
+"""RFC 3986, 3.2.2: address and port; urlsplit passes over anything else around the brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ def parse_rtmp_url(text: str) -> RtmpUrl:
     if len(text) > MAX_URL_CHARACTERS:
         raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
     _refuse_unprintable(text)
+    if "#" in text:
+        raise ValueError("must not hold a # sign")
     parts, port = _split(text)
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("must begin with rtmp:// or rtmps://")
@@ -40,6 +52,8 @@ def parse_rtmp_url(text: str) -> RtmpUrl:
         raise ValueError("must not hold a user name or password")
     if not parts.hostname:
         raise ValueError("names no host")
+    if not _is_host(parts.hostname, parts.netloc):
+        raise ValueError("has a host that is no host name or address")
     app = parts.path.strip("/")
     if not app:
         raise ValueError("names no application, as in rtmp://host/live")
@@ -53,7 +67,7 @@ def parse_rtmp_url(text: str) -> RtmpUrl:
 
 def check_stream_name(name: str) -> None:
     """Raise ValueError with a sentence when a stream name, publisher arguments included, cannot be sent."""
-    if not name.partition("?")[0]:
+    if not name.partition("?")[0].strip("/"):
         raise ValueError("is empty")
     if len(name) > MAX_NAME_CHARACTERS:
         raise ValueError(f"is longer than {MAX_NAME_CHARACTERS} characters")
@@ -70,6 +84,17 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
     if port == 0:
         raise ValueError("names port 0")
     return parts, port
+
+
+def _is_host(host: str, netloc: str) -> bool:
+    """`host` in lower case and without brackets, as urlsplit takes it from `netloc`."""
+    if "[" not in netloc:
+        return len(host) <= MAX_HOST_CHARACTERS and _HOST_NAME.fullmatch(host) is not None
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return _BRACKETED.fullmatch(netloc) is not None
 
 
 def _refuse_unprintable(text: str) -> None:

@@ -41,13 +41,6 @@ class Packet(NamedTuple):
     """The extension's 16 bits "defined by profile"; 0 when the packet has no extension."""
 
 
-def is_rtcp(data: bytes) -> bool:
-    """Tell RTCP from RTP on one port: an RTCP packet type where RTP has marker and payload type."""
-    # RFC 5761, 4: RTP keeps off payload types 64-95, so that with either marker bit the second octets
-    # 192-223 are left to RTCP packet types.
-    return len(data) > 1 and 192 <= data[1] <= 223
-
-
 def parse_packet(data: bytes) -> Packet:
     """Read one RTP packet from a whole (decrypted) datagram; ParseError(RTP_MALFORMED) if it is none."""
     size = len(data)

@@ -9,6 +9,8 @@ from whipway.protocol.rtmp import messages
 from whipway.protocol.rtmp.chunk import (
     MAX_CHUNK_STREAM_ID,
     MAX_CHUNK_STREAMS,
+    MAX_CHUNKS_PER_READ,
+    MAX_MESSAGES_PER_READ,
     ChunkReader,
     ChunkWriter,
     serialize_message,
@@ -268,6 +270,49 @@ def test_finished_messages_leave_the_sum() -> None:
     message = Message(9, 1, 0, bytes(200))
     for _ in range(10):
         assert read(serialize_message(message, 6, 128), reader=reader) == [message]
+
+
+EMPTY = header(0, 4), b"\xc4"
+SMALLEST_CHUNKS = serialize_message(messages.set_chunk_size(1), 2, 128)
+
+
+def too_much(*parts: bytes, reader: ChunkReader) -> str:
+    with pytest.raises(ParseError) as error:
+        read(*parts, reader=reader)
+    assert error.value.reason is DropReason.RTMP_MALFORMED
+    return error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("first", "next_"),
+    [
+        EMPTY,
+        (header(0, 4, 0, 1) + b"x", b"\xc4x"),
+        (header(0, 2, 0, 4, MessageType.ABORT, 0) + bytes(4), b"\xc2" + bytes(4)),
+        (header(0, 2, 0, 4, MessageType.SET_CHUNK_SIZE, 0) + b"\0\0\0\x80", b"\xc2\0\0\0\x80"),
+    ],
+    ids=["empty", "one byte", "abort", "set chunk size"],
+)
+def test_the_number_of_messages_in_one_read_is_bounded(first: bytes, next_: bytes) -> None:
+    reader = ChunkReader()
+    read(first, next_ * (MAX_MESSAGES_PER_READ - 2), reader=reader)
+    read(next_ * (MAX_MESSAGES_PER_READ - 1), reader=reader)
+    assert too_much(next_ * (MAX_MESSAGES_PER_READ + 1), reader=reader) == "too many messages at once"
+
+
+def test_as_many_messages_as_one_read_may_have() -> None:
+    first, next_ = EMPTY
+    reader = ChunkReader()
+    for beginning in (first, next_):
+        received = read(beginning, next_ * (MAX_MESSAGES_PER_READ - 1), reader=reader)
+        assert len(received) == MAX_MESSAGES_PER_READ
+
+
+def test_the_number_of_chunks_in_one_read_is_bounded() -> None:
+    reader = ChunkReader()
+    read(SMALLEST_CHUNKS, header(0, 4, 0, 1 << 16), b"x", reader=reader)
+    assert read(b"\xc4x" * MAX_CHUNKS_PER_READ, reader=reader) == []
+    assert too_much(b"\xc4x" * MAX_CHUNKS_PER_READ, b"\xc4", reader=reader) == "too many chunks at once"
 
 
 # In pieces.

@@ -352,6 +352,14 @@ def test_broken_messages(message: Message) -> None:
     assert server.failure()[0] is FailureReason.PROTOCOL
 
 
+@pytest.mark.parametrize("state", [Server.shake_hands, Server.publishing])
+def test_too_many_messages_at_once(state: Callable[[Server], Server]) -> None:
+    server = state(Server())
+    empty = Message(MessageType.AUDIO, 7, 0, b"")
+    server.publisher.receive_data(server.writer.write(empty, 4) + b"\xc4" * 65536, NOW)
+    assert server.failure() == (FailureReason.PROTOCOL, "rtmp_malformed: too many messages at once")
+
+
 # Media.
 
 

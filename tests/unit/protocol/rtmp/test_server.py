@@ -494,6 +494,15 @@ def test_broken_messages(message: Message) -> None:
     assert client.closed()[0] is CloseReason.PROTOCOL
 
 
+@pytest.mark.parametrize("state", [Client.shake_hands, Client.publishing])
+def test_too_many_messages_at_once(state: Callable[[Client], Client]) -> None:
+    client = state(Client())
+    client.server.receive_data(serialize_message(VIDEO._replace(payload=b""), 4, 128) + b"\xc4" * 65536, NOW)
+    *before, closed = client.server.events()
+    assert closed == Closed(CloseReason.PROTOCOL, "rtmp_malformed: too many messages at once")
+    assert not any(isinstance(event, MediaReceived) for event in before)
+
+
 def test_strangers_cannot_send_large_messages() -> None:
     client = Client().shake_hands()
     client.tell(Message(MessageType.COMMAND, 0, 0, bytes(65537)))

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whipway.protocol.rtmp.url import RtmpUrl, check_stream_name, parse_rtmp_url
 
@@ -10,6 +12,9 @@ from whipway.protocol.rtmp.url import RtmpUrl, check_stream_name, parse_rtmp_url
         ("rtmp://host:80/live/", RtmpUrl("host", 80, "live", False, "rtmp://host:80/live")),
         ("rtmps://host/a/b", RtmpUrl("host", 443, "a/b", True, "rtmps://host:443/a/b")),
         ("RTMP://Host/live", RtmpUrl("host", 1935, "live", False, "rtmp://host:1935/live")),
+        ("rtmp://a_b-1.c/live", RtmpUrl("a_b-1.c", 1935, "live", False, "rtmp://a_b-1.c:1935/live")),
+        ("rtmp://10.0.0.1:/live", RtmpUrl("10.0.0.1", 1935, "live", False, "rtmp://10.0.0.1:1935/live")),
+        ("rtmps://[2001:DB8::7]/a", RtmpUrl("2001:db8::7", 443, "a", True, "rtmps://[2001:db8::7]:443/a")),
         ("rtmp://[::1]:19/live?k=v", RtmpUrl("::1", 19, "live?k=v", False, "rtmp://[::1]:19/live?k=v")),
     ],
 )
@@ -30,6 +35,9 @@ def test_url_is_split(text: str, expected: RtmpUrl) -> None:
         ("rtmp://host:70000/live", "cannot be read"),
         ("rtmp://[::1/live", "cannot be read"),
         ("rtmp://user:secret@host/live", "user name or password"),
+        ("rtmp://host/live#x", "must not hold a # sign"),
+        ("rtmp://host/live?k=v#", "must not hold a # sign"),
+        ("rtmp://host#/live", "must not hold a # sign"),
         ("rtmp://host/li ve", "cannot be printed"),
         ("rtmp://host/li\r\nve", "cannot be printed"),
         ("rtmp://host/" + "a" * 3000, "longer than 2048"),
@@ -41,13 +49,73 @@ def test_what_is_wrong_is_said_without_the_url(text: str, sentence: str) -> None
     assert "secret" not in str(caught.value)
 
 
+LONGEST_LABEL = "a" * 63
+LONGEST_HOST = ".".join((LONGEST_LABEL,) * 3 + ("a" * 61,))
+
+
+@pytest.mark.parametrize("host", [LONGEST_LABEL, LONGEST_HOST])
+def test_hosts_as_long_as_dns_has_them(host: str) -> None:
+    assert parse_rtmp_url(f"rtmp://{host}/live").host == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        LONGEST_LABEL + "a",
+        LONGEST_HOST + "a",
+        "a..b",
+        ".a",
+        "a.",
+        ".",
+        "a%2fb",
+        "a\\b",
+        'a"b',
+        "a;b",
+        "höst",
+        "a\u0661",
+        "::1",
+        "[1::2::3]",
+        "[fe80::1%25eth0]",
+        "[::ffff:1.2.3.400]",
+        "[v1.a]",
+        "[127.0.0.1]",
+        "a[::1]",
+        "[::1]a",
+    ],
+)
+def test_hosts_that_are_neither_name_nor_address(host: str) -> None:
+    # Some versions of urlsplit see it themselves.
+    with pytest.raises(
+        ValueError, match=r"^has a host (that is no host name or address|or port that cannot)"
+    ):
+        parse_rtmp_url(f"rtmp://{host}/live")
+
+
+@given(st.text())
+def test_any_text_is_split_or_refused(host: str) -> None:
+    try:
+        url = parse_rtmp_url(f"rtmp://{host}/live")
+    except ValueError:
+        return
+    assert url.host.isascii()
+    assert parse_rtmp_url(url.tc_url) == url
+
+
 def test_stream_names_may_carry_publisher_arguments() -> None:
     check_stream_name("AbCdE-12345?passcode=abc&tenant=42")
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("", "empty"), ("?a=b", "empty"), ("a b", "printed"), ("a\n", "printed"), ("a" * 2000, "longer")],
+    [
+        ("", "empty"),
+        ("?a=b", "empty"),
+        ("//", "empty"),
+        ("/?a=b", "empty"),
+        ("a b", "printed"),
+        ("a\n", "printed"),
+        ("a" * 2000, "longer"),
+    ],
 )
 def test_stream_names_that_cannot_be_sent(name: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):

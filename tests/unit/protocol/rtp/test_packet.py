@@ -10,7 +10,6 @@ from whipway.protocol.rtp.packet import (
     TWO_BYTE_PROFILE,
     Packet,
     header_extension,
-    is_rtcp,
     parse_packet,
     serialize_packet,
 )
@@ -120,22 +119,6 @@ def test_malformed(data: bytes) -> None:
     with pytest.raises(ParseError) as failure:
         parse_packet(data)
     assert failure.value.reason is DropReason.RTP_MALFORMED
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"", False),
-        (b"\x80", False),
-        (b"\x80\xbf", False),
-        (b"\x80\xc0", True),
-        (b"\x80\xc8", True),
-        (b"\x80\xdf", True),
-        (b"\x80\xe0", False),
-    ],
-)
-def test_is_rtcp(data: bytes, expected: bool) -> None:
-    assert is_rtcp(data) is expected
 
 
 PACKETS = st.builds(
