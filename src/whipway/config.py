@@ -9,21 +9,32 @@ repository shows every key with its default; a test keeps it so.
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 ENV_PREFIX = "WHIPWAY_"
-
-IpAddress = IPv4Address | IPv6Address
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class ConfigError(Exception):
     """The configuration cannot be used. The message is one line and names the key."""
+
+
+def _to_address(value: object) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(str(value))
+    except ValueError:
+        raise PydanticCustomError("address", "should be an IP address such as 127.0.0.1") from None
+
+
+def _no_boolean(value: object) -> object:
+    """Python counts with True as 1; who writes it for a number means something else."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "should be a number")
+    return value
 
 
 def _split_commas(value: object) -> object:
@@ -31,6 +42,12 @@ def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+IpAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_to_address)]
+Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65535)]
+Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, le=3600)]
+SessionCount = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=100_000)]
 
 
 class _Section(BaseModel):
@@ -70,7 +87,7 @@ class SessionSettings(_Section):
     """Seconds a client may take from its POST to the end of the DTLS handshake."""
     silence_timeout: Seconds = 5.0
     """Seconds an established client may be silent before its session is ended."""
-    max_sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_sessions: SessionCount = 1000
 
 
 class LogSettings(_Section):
@@ -136,24 +153,35 @@ def _environment_keys(environment: Mapping[str, str]) -> Iterator[tuple[str, str
 
 
 def _put(values: dict[str, Any], key: str, value: str) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(_unknown_key(key))
-        values = inner
-    values[last] = value
+    if not key:
+        raise ConfigError(f"={value[:80]}: write KEY=VALUE")
+    if key not in known_keys():
+        raise ConfigError(_unknown_key(key))
+    section, name = key.split(".")
+    inner = values.setdefault(section, {})
+    if not isinstance(inner, dict):
+        raise ConfigError(_unknown_key(section))
+    inner[name] = value
 
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        return _unknown_key(".".join(map(str, first["loc"])))
+    # Beside settings and places in lists, pydantic names the validators it went through.
+    settings = {part for key in known_keys() for part in key.split(".")}
+    key = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part in settings)
+    if first["type"] == "model_type":
         return _unknown_key(key)
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"]
+    if message[1:2].islower():  # Not "URL".
+        message = message[0].lower() + message[1:]
     return f"{key}: {message}, got {str(first['input'])[:80]!r}"
 
 
 def _unknown_key(key: str) -> str:
+    inside = [known for known in known_keys() if known.startswith(f"{key}.")]
+    if inside:
+        return f"{key}: this is a section; name a key in it, such as {inside[0]}"
     nearest = difflib.get_close_matches(key, list(known_keys()), n=1, cutoff=0.0)
     return f"{key}: there is no such key; the nearest one is {nearest[0]}"

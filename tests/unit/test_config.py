@@ -36,6 +36,12 @@ def test_lists_are_written_with_commas_outside_of_files() -> None:
     assert settings.media.public_addresses == [ip_address("127.0.0.1"), ip_address("::1")]
 
 
+def test_lists_of_a_file_are_lists(tmp_path: Path) -> None:
+    file = tmp_path / "whipway.toml"
+    file.write_text("[media]\npublic_addresses = ['127.0.0.1', '::1']\n")
+    assert load_settings(file).media.public_addresses == [ip_address("127.0.0.1"), ip_address("::1")]
+
+
 def test_unknown_key_names_the_nearest() -> None:
     message = refused(flags={"http.prot": "1"})
     assert message == "http.prot: there is no such key; the nearest one is http.port"
@@ -52,7 +58,44 @@ def test_bad_value_names_the_key_and_the_value() -> None:
     assert refused(flags={"http.port": "99999"}) == (
         "http.port: input should be less than or equal to 65535, got '99999'"
     )
-    assert refused(flags={"media.host": "nowhere"}).startswith("media.host")
+    assert refused(flags={"media.host": "localhost"}) == (
+        "media.host: should be an IP address such as 127.0.0.1, got 'localhost'"
+    )
+    assert refused(flags={"media.public_addresses": "1.2.3.4,foo"}) == (
+        "media.public_addresses.1: should be an IP address such as 127.0.0.1, got 'foo'"
+    )
+
+
+def test_abbreviations_keep_their_capitals() -> None:
+    message = refused(flags={"http.public_url": "ftp://host"})
+    assert message == "http.public_url: URL scheme should be 'http' or 'https', got 'ftp://host'"
+
+
+def test_a_section_is_no_key(tmp_path: Path) -> None:
+    message = "http: this is a section; name a key in it, such as http.host"
+    assert refused(flags={"http": "5"}) == message
+    assert refused(environment={"WHIPWAY_HTTP": "5"}) == message
+    file = tmp_path / "whipway.toml"
+    file.write_text("http = 5\n")
+    assert refused(path=file) == message
+    assert refused(path=file, flags={"http.port": "1"}) == message
+
+
+def test_a_key_that_is_missing() -> None:
+    assert refused(flags={"": "5"}) == "=5: write KEY=VALUE"
+
+
+@pytest.mark.parametrize("key", ["http.port", "session.max_sessions", "session.silence_timeout"])
+def test_a_boolean_is_no_number(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "whipway.toml"
+    file.write_text(f"{key} = true\n")
+    assert refused(path=file) == f"{key}: should be a number, got 'True'"
+
+
+def test_unknown_keys_of_a_file_name_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "whipway.toml"
+    file.write_text("[http]\nprot = 1\n")
+    assert refused(path=file).startswith("http.prot: there is no such key")
 
 
 def test_file_errors_are_one_line(tmp_path: Path) -> None:

@@ -115,8 +115,22 @@ class Transcoder:
             raise ParseError(DropReason.OPUS_MALFORMED, str(error)) from None
         frames: list[AacFrame] = []
         for sound in decoded:
-            frames += self._place(sound, frame.time_us * SAMPLE_RATE // 1_000_000)
+            frames += self._place(sound, _to_samples(frame.time_us))
         return frames
+
+    def fill(self, until_us: int, start_us: int) -> list[AacFrame]:
+        """Silence from where the row ends up to `until_us`; a row without any sound yet begins at `start_us`.
+
+        Packets that come later continue the row. More than 10 s are skipped, as between packets.
+        ParseError(OPUS_MALFORMED) when samples from before, still inside, turn out to be no numbers.
+        """
+        if self._position is None:
+            self._position = _to_samples(start_us)
+        missing = _to_samples(until_us) - self._position
+        if missing > MAX_REPAIR_SAMPLES:
+            self._position += missing
+            return []
+        return self._silence(missing)
 
     def flush(self) -> list[AacFrame]:
         """The frames still in the encoder. The end: nothing may be transcoded afterwards."""
@@ -145,6 +159,7 @@ class Transcoder:
         return frames
 
     def _silence(self, samples: int) -> list[AacFrame]:
+        """Encodes so many samples of silence; none when negative."""
         frames: list[AacFrame] = []
         while samples > 0:
             size = min(samples, SILENCE_SAMPLES)
@@ -161,6 +176,10 @@ class Transcoder:
         position = self._position
         self._position += sound.samples
         return self._encoder.encode(sound, position)
+
+
+def _to_samples(time_us: int) -> int:
+    return time_us * SAMPLE_RATE // 1_000_000
 
 
 def _to_us(position: int) -> int:

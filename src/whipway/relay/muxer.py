@@ -2,6 +2,8 @@
 
 The stream begins with its first IDR picture, because onMetaData has to name width and height; what was heard
 before is left out. A session with video whose camera stays dark starts with its audio after `VIDEO_WAIT_US`.
+Audio that was negotiated but stays away becomes silence, `AUDIO_WAIT_US` behind the picture: players wait for
+a track that the headers announce.
 Units whose bytes turn out to be wrong are dropped and counted.
 Sequence headers go out once, and again only when their bytes change: a header repeated without a change makes
 segmenters downstream begin a new discontinuity.
@@ -21,6 +23,8 @@ from whipway.media.unit import AccessUnit, AudioFrame
 
 VIDEO_WAIT_US = 3_000_000
 """How long audio waits for the first picture of a session that has a video track."""
+AUDIO_WAIT_US = 1_000_000
+"""How long audio may be late before silence takes its place: longer than networks hold it up."""
 AUDIO_SAMPLE_RATE = 48_000
 AUDIO_CHANNELS = 2
 
@@ -54,6 +58,8 @@ class AudioTranscoder(Protocol):
 
     def transcode(self, frame: AudioFrame) -> list[AacFrame]: ...
 
+    def fill(self, until_us: int, start_us: int) -> list[AacFrame]: ...
+
     def flush(self) -> list[AacFrame]: ...
 
 
@@ -77,6 +83,8 @@ class Muxer:
         self._header_sent = False
         self._origin_us: int | None = None
         self._first_audio_us: int | None = None
+        self._quiet_since_us: int | None = None
+        """Time of the first picture since the last audio; None when there was none yet."""
         self._last_video_ms = -1
 
     @property
@@ -109,10 +117,10 @@ class Muxer:
         # A millisecond is RTMP's grain: two pictures never share one, or DTS would not increase.
         timestamp = max(self._milliseconds(unit.time_us), self._last_video_ms + 1)
         self._last_video_ms = timestamp
-        tags: list[Tag] = []
+        tags = self._fill(unit.time_us)
         if not self._header_sent or changed:
             header = flv.avc_sequence_header(configuration)
-            tags = [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
+            tags += [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
             self._header_sent = True
         body = flv.avc_frame(unit.nals, unit.keyframe)
         tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
@@ -127,10 +135,28 @@ class Muxer:
             tags = self._start(0)
         assert self._transcoder is not None  # Audio comes only where it was negotiated.
         try:
-            return tags + self._audio_tags(self._transcoder.transcode(frame))
+            tags += self._audio_tags(self._transcoder.transcode(frame))
+            self._quiet_since_us = None
         except ParseError as error:
             self.drops[error.reason] += 1
-            return tags
+        return tags
+
+    def _fill(self, video_us: int) -> list[Tag]:
+        """Silence for audio that stays away while the pictures go on."""
+        if self._transcoder is None:
+            return []
+        assert self._origin_us is not None  # Headers went out already.
+        if self._quiet_since_us is None:
+            self._quiet_since_us = video_us
+        # Audio that keeps coming is heard, however far behind the pictures its times are.
+        until_us = video_us - AUDIO_WAIT_US
+        if until_us <= self._quiet_since_us:
+            return []
+        try:
+            return self._audio_tags(self._transcoder.fill(until_us, self._origin_us))
+        except ParseError as error:
+            self.drops[error.reason] += 1
+            return []
 
     def _waits_for_video(self, time_us: int) -> bool:
         if self._first_audio_us is None:

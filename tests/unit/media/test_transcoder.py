@@ -265,6 +265,57 @@ def test_times_never_decrease(music: list[bytes], jumps: list[int]):
     assert times == sorted(times)
 
 
+# Silence that is asked for.
+
+
+def fill(
+    transcoder: Transcoder, stop_us: int, start_us: int = START_US, step_us: int = 40_000
+) -> list[AacFrame]:
+    """Filled up from picture to picture."""
+    steps = range(start_us, stop_us + 1, step_us)
+    return [frame for until_us in steps for frame in transcoder.fill(until_us, START_US)]
+
+
+def test_silence_for_a_row_without_sound(music: list[bytes]):
+    transcoder = Transcoder(bitrate=128_000)
+    aac = fill(transcoder, START_US + 2_000_000)
+    assert_row(aac)
+    assert aac[0].time_us == START_US
+    assert START_US + 1_900_000 < aac[-1].time_us < START_US + 2_000_000
+    assert all(level(channel, 0, len(channel)) == 0 for channel in decode_aac(transcoder, aac))
+    assert transcoder.fill(START_US + 1_000_000, START_US) == []
+
+
+def test_sound_after_silence_has_its_time(music: list[bytes]):
+    transcoder = Transcoder(bitrate=128_000)
+    aac = fill(transcoder, START_US + 1_000_000)
+    aac += run(transcoder, frames(music, START_US + 1_500_000))
+    assert_row(aac)
+    edge = 3 * RATE // 2
+    for channel in decode_aac(transcoder, aac):
+        assert level(channel, 0, edge - 200) < 0.02
+        assert level(channel, edge + 500, edge + 2000) > 0.25
+
+
+def test_sound_from_before_the_end_of_the_silence_is_left_out(music: list[bytes]):
+    transcoder = Transcoder(bitrate=128_000)
+    aac = fill(transcoder, START_US + 1_000_000)
+    aac += run(transcoder, frames(music, START_US + 800_000))
+    assert_row(aac)
+    # Packets are left out until one is at most 40 ms early.
+    assert len(aac) == math.ceil((RATE + (25 - 8) * PACKET) / 1024)
+
+
+@pytest.mark.parametrize(("missing_us", "filled"), [(10_000_000, True), (10_000_021, False)])
+def test_at_most_10_s_are_filled_at_once(missing_us: int, filled: bool):
+    transcoder = Transcoder(bitrate=128_000)
+    first = transcoder.fill(START_US + missing_us, START_US)
+    assert (len(first) > 460) is filled
+    later = transcoder.fill(START_US + missing_us + 200_000, START_US)
+    assert_row(later)
+    assert later[-1].time_us + FRAME_US <= START_US + missing_us + 200_001
+
+
 # Bytes that are not Opus.
 
 

@@ -1,13 +1,17 @@
+import itertools
+import struct
+
+import av
 import pytest
 from tests.peers import h264, opus
 
-from whipway.failures import DropReason
+from whipway.failures import DropReason, ParseError
 from whipway.media import flv
 from whipway.media.aac import audio_specific_config
 from whipway.media.parameter_sets import ParameterSets
-from whipway.media.transcoder import Transcoder
+from whipway.media.transcoder import AacFrame, Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
-from whipway.relay.muxer import VIDEO_WAIT_US, Muxer, Tag, TagKind
+from whipway.relay.muxer import AUDIO_WAIT_US, VIDEO_WAIT_US, Muxer, Tag, TagKind
 
 FRAME_US = 33_333
 START_US = 7_000_000
@@ -255,3 +259,151 @@ def test_a_packet_that_is_not_opus_is_counted_and_takes_no_header_with_it(sounds
     assert kinds(muxer.push(AudioFrame(0, b"", START_US))) == [METADATA, AUDIO_HEADER]
     assert muxer.drops == {DropReason.OPUS_MALFORMED: 1}
     assert SOUND in kinds(push_all(muxer, [*frames(sounds)]))
+
+
+# Audio that was negotiated and stays away.
+
+SECOND_US = 1_000_000
+AAC_TAG_HEADER_BYTES = 2
+"""Before the raw frame in an FLV audio tag."""
+MAX_BEHIND_MS = 1120
+"""A second, the encoder's delay, and the steps of picture and sound."""
+
+
+def video_for(pictures: list[list[bytes]], seconds: float) -> list[AccessUnit]:
+    count = int(seconds * SECOND_US) // FRAME_US
+    return units(list(itertools.islice(itertools.cycle(pictures), count)))
+
+
+def audio_between(start: float, stop: float) -> list[AudioFrame]:
+    """A tone, in seconds after the first picture."""
+    packets = opus.encode(round((stop - start) * 50))
+    return frames(packets, START_US + int(start * SECOND_US))
+
+
+def play(tags: list[Tag]) -> dict[int, float]:
+    """The loudest sample of each 20 ms of the audio, by its milliseconds since the first picture."""
+    decoder = av.AudioCodecContext.create("aac", "r")
+    decoder.extradata = audio_specific_config(48_000, 2)
+    samples: list[float] = []
+    for tag in tags:
+        for frame in decoder.decode(av.Packet(tag.payload[AAC_TAG_HEADER_BYTES:])):
+            samples += struct.unpack_from(f"<{frame.samples}f", bytes(frame.planes[0]))
+    return {
+        tags[0].timestamp_ms + start // 48: max(map(abs, samples[start : start + 960]))
+        for start in range(0, len(samples), 960)
+    }
+
+
+def assert_contiguous(audio: list[Tag]) -> None:
+    first = audio[0].timestamp_ms
+    for number, tag in enumerate(audio):
+        assert abs(tag.timestamp_ms - first - number * 1024 / 48) <= 1
+
+
+def heard(loudness: dict[int, float]) -> list[int]:
+    return [time for time, peak in loudness.items() if peak > 0.1]
+
+
+def test_audio_that_never_comes_is_silence_one_second_behind_the_picture(pictures):
+    made: list[Transcoder] = []
+
+    def make_transcoder() -> Transcoder:
+        made.append(Transcoder(bitrate=128_000))
+        return made[-1]
+
+    muxer = Muxer(has_video=True, make_transcoder=make_transcoder)
+    audio: list[Tag] = []
+    for one in video_for(pictures, 5):
+        *before, picture = muxer.push(one)
+        assert picture.kind is TagKind.VIDEO
+        audio += of_kind(TagKind.AUDIO, before)
+        if picture.timestamp_ms > MAX_BEHIND_MS:
+            assert 1000 <= picture.timestamp_ms - audio[-1].timestamp_ms <= MAX_BEHIND_MS
+        elif picture.timestamp_ms <= 1000:
+            assert not audio
+    assert len(made) == 1
+    assert audio[0].timestamp_ms == 0
+    assert_contiguous(audio)
+    assert heard(play(audio)) == []
+    assert muxer.drops == {}
+
+
+def test_audio_that_starts_late_continues_the_silence_at_its_time(pictures):
+    tags = push_all(make_muxer(), [*video_for(pictures, 5), *audio_between(3, 5)])
+    audio = of_kind(TagKind.AUDIO, tags)
+    assert audio[0].timestamp_ms == 0
+    assert_contiguous(audio)
+    loud = heard(play(audio))
+    assert abs(loud[0] - 3000) <= 40
+    assert loud == list(range(loud[0], loud[-1] + 1, 20))
+
+
+def test_audio_that_stops_and_resumes(pictures):
+    sound = [*audio_between(0, 1), *audio_between(6, 7)]
+    muxer = make_muxer()
+    audio: list[Tag] = []
+    for one in sorted([*video_for(pictures, 7), *sound], key=lambda one: one.time_us):
+        tags = muxer.push(one)
+        audio += of_kind(TagKind.AUDIO, tags)
+        if isinstance(one, AccessUnit) and one.time_us > START_US + 2.2 * SECOND_US:
+            assert tags[-1].timestamp_ms - audio[-1].timestamp_ms <= MAX_BEHIND_MS
+    assert_contiguous(audio)
+    loud = heard(play(audio))
+    before, after = [time for time in loud if time < 3000], [time for time in loud if time >= 3000]
+    assert (before[0], abs(before[-1] - 980) <= 40) == (0, True)
+    assert abs(after[0] - 6000) <= 40
+
+
+def test_audio_that_is_up_to_a_second_late_is_all_heard(pictures):
+    late = audio_between(0, 2)
+    arrivals = [(one.time_us, one) for one in video_for(pictures, 4)]
+    arrivals += [(one.time_us + AUDIO_WAIT_US, one) for one in late]
+    muxer = make_muxer()
+    ordered = sorted(arrivals, key=lambda arrival: arrival[0])
+    audio = of_kind(TagKind.AUDIO, [tag for _, one in ordered for tag in muxer.push(one)])
+    assert_contiguous(audio)
+    loud = heard(play(audio))
+    assert (loud[0], abs(loud[-1] - 1980) <= 40) == (0, True)
+
+
+def test_audio_that_keeps_coming_far_behind_the_picture_is_heard(pictures):
+    """A sender whose clocks disagree: what was heard must not give way to silence."""
+    behind = [(one.time_us, one) for one in video_for(pictures, 5)]
+    behind += [(one.time_us + 2 * SECOND_US, one) for one in audio_between(-2, 3)]
+    muxer = make_muxer()
+    ordered = sorted(behind, key=lambda arrival: arrival[0])
+    audio = of_kind(TagKind.AUDIO, [tag for _, one in ordered for tag in muxer.push(one)])
+    assert_contiguous(audio)
+    loud = heard(play(audio))
+    assert len(loud) >= 145
+
+
+def test_packets_of_discontinuous_transmission_hold_silence_back(pictures):
+    muxer = make_muxer()
+    comfort = audio_between(0, 4)[::20]
+    audio = of_kind(TagKind.AUDIO, push_all(muxer, [*video_for(pictures, 4), *comfort]) + muxer.flush())
+    assert_contiguous(audio)
+    assert audio[0].timestamp_ms == 0
+    loudness = play(audio)
+    # Each packet is where it belongs, and nothing is between them.
+    for time, peak in loudness.items():
+        if 60 <= time % 400 < 340:
+            assert peak < 0.05
+    assert {round(time / 400) for time in heard(loudness)} == set(range(10))
+
+
+def test_a_session_without_audio_gets_no_silence(pictures):
+    assert of_kind(TagKind.AUDIO, push_all(make_muxer(audio=False), [*video_for(pictures, 3)])) == []
+
+
+def test_silence_that_fails_is_counted_and_costs_no_picture(pictures):
+    class Refusing(Transcoder):
+        def fill(self, until_us: int, start_us: int) -> list[AacFrame]:
+            raise ParseError(DropReason.OPUS_MALFORMED)
+
+    muxer = Muxer(has_video=True, make_transcoder=lambda: Refusing(bitrate=128_000))
+    video = video_for(pictures, 2)
+    tags = push_all(muxer, [*video])
+    assert len(of_kind(TagKind.VIDEO, tags)) == len(video)
+    assert muxer.drops[DropReason.OPUS_MALFORMED] > 20

@@ -5,11 +5,11 @@ import {
 } from "./settings.js";
 import { hasCamera, openSource, soundIsHeldBack, wakeSound } from "./sources.js";
 import {
-  copyFrom, elements, markField, setText, showBadge, showMuted, showPlayUrl, showPreview, showState, unlockMicrophone,
+  copyFrom, elements, firstInvalidField, markField, setText, showBadge, showMuted, showPlayUrl, showPreview, showState, unlockMicrophone,
   unmarkFields,
 } from "./view.js";
 import { WhipClient } from "./whip_client.js";
-import { PHASES, PREPARING, failureWords, liveWords, mutedWords, sinkWords, sourceWords } from "./wording.js";
+import { PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sinkWords, sourceWords } from "./wording.js";
 
 const ENDPOINT = new URL("p/webrtc", document.baseURI).href;
 const SOURCE_GONE = {
@@ -205,7 +205,14 @@ async function begin() {
   setText("server-version", server.version);
   unlockMicrophone();
   showWhipUrl();
-  if (query.get("autostart") === "1") elements.settings.requestSubmit(elements.start);
+  if (query.get("autostart") === "1") startUnasked();
+}
+
+/** The browser tells what is wrong with a field only to who pressed Start: here the state says it, too. */
+function startUnasked() {
+  const field = firstInvalidField();
+  if (field) showState("failed", fieldWords(field));
+  elements.settings.requestSubmit(elements.start);
 }
 
 begin();

@@ -90,10 +90,18 @@ export function showPlayUrl(url, command) {
   setText("play-hint", url ? `Try: ${command}` : "The address to play appears here once you are live.");
 }
 
-/** Marks the field a problem document names, and opens the token's place on 401. */
+/** Marks the field a problem document names. The token's place is shown once a server asks for one (401). */
 export function markField({ status, problem }) {
   elements[PROBLEM_FIELDS[problem?.parameter]]?.setAttribute("aria-invalid", "true");
-  if (status === 401) elements.access.open = true;
+  if (status === 401) {
+    elements.access.hidden = false;
+    elements.access.open = true;
+  }
+}
+
+/** The first field whose value the form does not take, or null. */
+export function firstInvalidField() {
+  return elements.settings.querySelector("input:invalid, select:invalid");
 }
 
 export function unmarkFields() {

@@ -79,6 +79,12 @@ export function failureWords(error) {
   return ["Something went wrong in this page", String(error.message ?? error)];
 }
 
+/** `[headline, detail]` for a field whose value the form does not take. */
+export function fieldWords({ labels, validity, title, validationMessage }) {
+  const why = validity.valueMissing ? "It is empty." : title || sentence(validationMessage);
+  return ["Not started", `Look at “${labels[0].textContent.trim()}”. ${why}`];
+}
+
 export function sourceWords({ kind, cause }) {
   const words = SOURCE_FAILURES[cause?.name];
   return words ? words(kind) : `The browser says: ${cause?.message || cause?.name || "nothing more"}`;
