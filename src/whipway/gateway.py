@@ -6,6 +6,7 @@ ends the sessions first, so that encoders and RTMP servers are told, then the se
 
 import asyncio
 import contextlib
+import resource
 import secrets
 import socket
 from collections.abc import Iterator
@@ -17,13 +18,16 @@ from whipway.config import Settings
 from whipway.origin.server import OriginServer
 from whipway.streams.sessions import SessionDirectory
 from whipway.web.app import make_app
+from whipway.web.http import HttpProtocol
 from whipway.worker.addresses import announced_addresses
 from whipway.worker.link import LocalLink
 from whipway.worker.sockets import bind_tcp, bind_udp
 from whipway.worker.worker import Worker
 
 SESSION_ID_BYTES = 24
-HTTP_STOP_TIMEOUT = 5
+HTTP_STOP_TIMEOUT = 1
+"""Seconds, the last resort: connections give up by themselves after web.http.STOP_TIMEOUT, without a trace in
+the log, where uvicorn cancels what is left and logs that as an error."""
 
 log = structlog.get_logger("gateway")
 
@@ -54,6 +58,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Bind and serve. Raises StartError."""
+        _raise_descriptor_limit()
         http, media, rtmp = self._bind()
         if rtmp is not None:
             await self._origin.start(rtmp)
@@ -73,6 +78,7 @@ class Gateway:
         self._http = _HttpServer(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 log_config=None,
                 log_level="error",  # Whatever else a peer can make it say is no news.
                 access_log=False,
@@ -145,6 +151,14 @@ class Gateway:
             setup_timeout=settings.session.setup_timeout,
             silence_timeout=settings.session.silence_timeout,
         )
+
+
+def _raise_descriptor_limit() -> None:
+    # A session into the own origin holds two descriptors, both ends of one TCP connection, so that the usual
+    # soft limit of 1024 ends below 500 sessions. Where it may not be raised, it stays.
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _for_url(host: str) -> str:

@@ -1,6 +1,7 @@
 import asyncio
+import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -167,3 +168,31 @@ async def test_a_client_that_falls_silent_is_let_go() -> None:
                 pass
         assert status["reason"] == "silence"
         assert (await http.delete(location)).status_code == 410
+
+
+@pytest.fixture
+def low_descriptor_limit() -> Iterator[int]:
+    """A soft limit below the hard one, which is given."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_all_descriptors_that_are_allowed_are_used(low_descriptor_limit: int) -> None:
+    async with running():
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == low_descriptor_limit
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError])
+async def test_a_descriptor_limit_that_stays(
+    low_descriptor_limit: int, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resource, "setrlimit", refuse)
+        async with running() as gateway:
+            assert gateway.http_port
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 256

@@ -157,11 +157,11 @@ async def test_content_types_of_an_offer(served: Served, content_type: str) -> N
         QUERY,
         f"stream_name=one&stream_url={quote(TARGET, safe='')}",
         f"stream_url={TARGET}&stream_name=one",
-        f"&&stream%5Fname=one&stream_url={TARGET}&other=1&stream_name=two",
+        f"&&stream%5Fname=one&stream_url={TARGET}&other=1&other=2",
         f"{QUERY}&audio_bitrate=16000",
         f"{QUERY}&audio_bitrate=320000",
     ],
-    ids=["raw", "encoded", "other order", "first one counts", "lowest bitrate", "highest bitrate"],
+    ids=["raw", "encoded", "other order", "more than is known", "lowest bitrate", "highest bitrate"],
 )
 async def test_queries_that_say_the_same(served: Served, query: str) -> None:
     assert (await served.post(query)).status_code == 201
@@ -250,6 +250,7 @@ async def test_unknown_sessions(served: Served) -> None:
 
 
 MISSING = "is missing"
+TWICE = "is given twice"
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,9 @@ MISSING = "is missing"
         (f"stream_name=%3Fpasscode=abc&stream_url={TARGET}", "stream_name", "is empty"),
         (f"stream_name={'x' * 1025}&stream_url={TARGET}", "stream_name", "longer"),
         (f"stream_name=a%0Ab&stream_url={TARGET}", "stream_name", "cannot be printed"),
+        (f"{QUERY}&stream_name=one", "stream_name", TWICE),
+        (f"{QUERY}&stream%5Furl={TARGET}", "stream_url", TWICE),
+        (f"{QUERY}&audio_bitrate&audio_bitrate=64000", "audio_bitrate", TWICE),
         ("stream_name=one", "stream_url", MISSING),
         ("stream_name=one&stream_url=", "stream_url", MISSING),
         ("stream_name=one&stream_url=http://host/live", "stream_url", "must begin with rtmp"),
@@ -367,6 +371,8 @@ async def test_a_full_server(served: Served) -> None:
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("POST", "/p/", 404, "not_found"),
+        ("POST", f"{ENDPOINT}/", 404, "not_found"),
+        ("GET", "/dashboard", 404, "not_found"),
         ("GET", ENDPOINT, 405, "method_not_allowed"),
         ("PUT", ENDPOINT, 405, "method_not_allowed"),
         ("DELETE", ENDPOINT, 405, "method_not_allowed"),

@@ -28,7 +28,7 @@ def make_app(
     directory: SessionDirectory, *, default_stream_url: str | None = None, public_url: str | None = None
 ) -> FastAPI:
     """Build the application over a session directory."""
-    app = FastAPI(title="Whipway", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Whipway", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     install_problem_handlers(app)
     app.include_router(make_whip_router(directory, default_stream_url, public_url))
     app.mount("/dashboard", StaticFiles(directory=DASHBOARD), name="dashboard")

@@ -23,10 +23,12 @@ class ProblemKind(Enum):
     """`code` of the problem document → status and title."""
 
     BAD_PARAMETER = (HTTPStatus.BAD_REQUEST, "A query parameter is missing or wrong")
+    MALFORMED_REQUEST = (HTTPStatus.BAD_REQUEST, "The request is not HTTP")
     MALFORMED_SDP = (HTTPStatus.BAD_REQUEST, "The body is not an SDP offer")
     UNSUPPORTED_OFFER = (HTTPStatus.UNPROCESSABLE_ENTITY, "The offer cannot be accepted")
     UNSUPPORTED_MEDIA_TYPE = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type")
     BODY_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+    BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
     SESSION_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such session")
     SESSION_OVER = (HTTPStatus.GONE, "The session has ended")
     SERVER_FULL = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full")
@@ -59,12 +61,21 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
 
 
+def problem_document(problem: Problem) -> JSONResponse:
+    """The answer that a problem stands for."""
+    kind = problem.kind
+    members = {"parameter": problem.parameter} if problem.parameter else {}
+    response = _document(kind.status, kind.title, problem.detail, code=kind.name.lower(), **members)
+    # RFC 9110, section 15.5.9: the rest of the body may still come, so that where a next request begins is
+    # anyone's guess. The client tries again on a new connection.
+    if kind is ProblemKind.BODY_TOO_SLOW:
+        response.headers["Connection"] = "close"
+    return response
+
+
 async def _answer_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
-    members = {"parameter": error.parameter} if error.parameter else {}
-    return _document(
-        error.kind.status, error.kind.title, error.detail, code=error.kind.name.lower(), **members
-    )
+    return problem_document(error)
 
 
 async def _answer_http_exception(_: Request, error: Exception) -> JSONResponse:

@@ -4,6 +4,7 @@ Query values are decoded by hand: publishers send `stream_url=rtmp://host/live` 
 plus sign in a stream key is a plus sign, so the form rule "+ is a space" does not hold here.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from whipway import __version__
 from whipway.protocol.rtmp.url import check_stream_name, parse_rtmp_url
@@ -19,11 +21,15 @@ from whipway.web.problems import Problem, ProblemKind
 
 ENDPOINT_PATH = "/p/webrtc"
 MAX_OFFER_BYTES = 64 * 1024
+BODY_TIMEOUT = 10.0
+"""Seconds for a whole offer, a few kB: enough on the worst of networks that could carry a stream."""
 OFFER_TYPES = ("application/sdp", "text/plain")
 """RFC 9725, section 4.2 knows the first; the second is what a widespread browser SDK sends."""
 MIN_AUDIO_BITRATE = 16_000
 MAX_AUDIO_BITRATE = 320_000
 DEFAULT_AUDIO_BITRATE = 128_000
+PARAMETERS = frozenset({"stream_name", "stream_url", "audio_bitrate"})
+"""What a query may say once; anything else in it is left alone."""
 
 _REFUSALS = {
     "malformed": ProblemKind.MALFORMED_SDP,
@@ -45,7 +51,7 @@ def make_whip_router(
     directory: SessionDirectory, default_stream_url: str | None, public_url: str | None
 ) -> APIRouter:
     """The routes of the WHIP endpoint over a session directory."""
-    router = APIRouter(prefix=ENDPOINT_PATH, tags=["WHIP"])
+    router = APIRouter(prefix=ENDPOINT_PATH, tags=["WHIP"], redirect_slashes=False)
 
     @router.post("", status_code=201, response_class=Response, summary="Publish: send an SDP offer")
     async def publish(request: Request) -> Response:
@@ -112,7 +118,10 @@ def _split_query(query: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in query.split("&") if part)
     values: dict[str, str] = {}
     for key, _, value in pairs:
-        values.setdefault(unquote(key), unquote(value))
+        parameter = unquote(key)
+        if parameter in PARAMETERS and parameter in values:
+            raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} is given twice", parameter)
+        values[parameter] = unquote(value)
     return values
 
 
@@ -146,15 +155,28 @@ async def _read_offer(request: Request) -> str:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in OFFER_TYPES:
         raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, f"Send the offer as {OFFER_TYPES[0]}")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await _read_body(request)
+    except TimeoutError:
+        detail = f"Send the whole offer within {BODY_TIMEOUT:g} s"
+        raise Problem(ProblemKind.BODY_TOO_SLOW, detail) from None
+    except ClientDisconnect:
+        # Nobody reads this; as a Problem it is no bug either.
+        raise Problem(ProblemKind.BODY_TOO_SLOW, "The client left before its offer was complete") from None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Problem(ProblemKind.MALFORMED_SDP, "It is not UTF-8 text") from None
+
+
+async def _read_body(request: Request) -> bytearray:
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_OFFER_BYTES:
             raise Problem(ProblemKind.BODY_TOO_LARGE, f"An offer has at most {MAX_OFFER_BYTES} bytes")
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise Problem(ProblemKind.MALFORMED_SDP, "It is not UTF-8 text") from None
+    return body
 
 
 def _unknown_session() -> Problem:

@@ -1,0 +1,97 @@
+"""One HTTP connection: uvicorn's protocol over h11, with the bounds that it leaves to a proxy.
+
+A connection has to bring a request within HEADER_TIMEOUT (uvicorn's own keep-alive timeout only covers
+silence after a response), there are at most MAX_CONNECTIONS, and a stop waits no longer than STOP_TIMEOUT
+for a peer. What is not HTTP (RFC 9112) is answered by a problem document like every other error. How long a
+body may take is for the route that reads it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from whipway.web.app import RESPONSE_HEADERS
+from whipway.web.problems import Problem, ProblemKind, problem_document
+
+HEADER_TIMEOUT = 10.0
+"""Seconds, from the connection's begin or its last response; longer than uvicorn's 5 s of keep-alive."""
+MAX_CONNECTIONS = 2000
+"""Each costs a descriptor, which sessions need too; a browser opens six at most, a publisher one."""
+STOP_TIMEOUT = 0.5
+"""Seconds. Sessions have ended by then: what is left is a file on its way to a slow reader."""
+
+
+class HttpProtocol(H11Protocol):
+    """What `uvicorn.Config(http=…)` takes: one per connection."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin the wait for a request, or abort one connection too many."""
+        if len(self.connections) >= MAX_CONNECTIONS:
+            self.transport = transport  # connection_lost uses it, where the event loop calls that.
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._start_timer(HEADER_TIMEOUT, self._abort_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel all timers."""
+        self._stop_timer()
+        self._unset_keepalive_if_required()  # Uvicorn does so only without an error.
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Begin the wait for the next request."""
+        super().on_response_complete()
+        # Without keep_alive the server stops, and the shorter wait of `shutdown` goes on.
+        if self.cycle.keep_alive:
+            self._start_timer(HEADER_TIMEOUT, self._abort_idle)
+
+    def shutdown(self) -> None:
+        """Close an idle connection; let a response under way end, but not for long.
+
+        Aborted here, a request sees its client leave and ends quietly. Uvicorn would cancel its task and log
+        that as an error of the application.
+        """
+        super().shutdown()
+        # A body still on its way could only ask for a session, and there are none any more.
+        is_receiving = self.cycle is not None and self.cycle.more_body
+        self._start_timer(0.0 if is_receiving else STOP_TIMEOUT, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what h11 refuses, unless an answer is under way or complete, and hang up."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._send_problem(Problem(ProblemKind.MALFORMED_REQUEST, msg))
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # Nothing that the application says now would fit.
+        self.transport.close()
+
+    def _send_problem(self, problem: Problem) -> None:
+        document = problem_document(problem)
+        headers = [
+            *self.server_state.default_headers,
+            *document.raw_headers,
+            *((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items()),
+            (b"Connection", b"close"),
+        ]
+        response = h11.Response(
+            status_code=document.status_code, headers=headers, reason=problem.kind.status.phrase.encode()
+        )
+        for event in (response, h11.Data(data=bytes(document.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def _abort_idle(self) -> None:
+        # The end of a request under way starts the wait anew.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+    def _start_timer(self, delay: float, callback: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(delay, callback)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
