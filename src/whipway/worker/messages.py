@@ -47,7 +47,7 @@ class SessionCreated:
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused:
-    """Reply: nothing was created. `kind` is "malformed" or "unsupported"; `detail` is for the client."""
+    """Reply: nothing was created. `kind` is "malformed", "unsupported" or "full"."""
 
     session_id: str
     kind: str

@@ -80,6 +80,7 @@ class Worker:
         self._by_address: dict[Address, Broadcast] = {}
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._loop.add_reader(sock, self._on_readable)
 
     def handle(self, message: Request) -> Reply:
@@ -96,7 +97,10 @@ class Worker:
                 return SessionDescribed(session_id, broadcast.describe())
 
     def close(self) -> None:
-        """End every session politely and stop."""
+        """End every session politely and stop. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         for broadcast in list(self._broadcasts.values()):
             self._end_safely(broadcast, EndReason.SHUTDOWN, "the server is stopping")
         self._loop.remove_reader(self._socket)
@@ -105,6 +109,8 @@ class Worker:
             self._tick_timer.cancel()
 
     def _create(self, request: CreateSession) -> Reply:
+        if self._closed:
+            return SessionRefused(request.session_id, "full", "the server is stopping")
         try:
             accepted = accept_offer(
                 request.offer,

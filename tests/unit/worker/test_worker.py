@@ -399,6 +399,13 @@ async def test_a_bug_at_the_very_end_still_releases_the_session(served: Served, 
     await until(lambda: not served.origin.connections)
 
 
+async def test_a_closed_worker_takes_nobody(served: Served) -> None:
+    served.worker.close()
+    served.worker.close()
+    refused = served.create("one", WhipClient().offer)
+    assert refused == SessionRefused("one", "full", "the server is stopping")
+
+
 async def test_a_bug_at_shutdown_does_not_stop_it(served: Served, monkeypatch) -> None:
     await served.live("one")
     await served.live("two")
