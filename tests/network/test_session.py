@@ -13,6 +13,7 @@ from whipway.protocol.rtcp.packets import ReceiverReport, SourceDescription
 from whipway.protocol.rtp.packet import serialize_packet
 from whipway.protocol.srtp import MAX_STREAMS
 from whipway.session.events import Connected, EndReason
+from whipway.session.feedback import MAX_KEYFRAME_AGE
 from whipway.session.receiver import SWITCH_INTERVAL
 from whipway.session.session import SessionState, Timeouts
 
@@ -197,7 +198,7 @@ class TestLoss:
     def test_an_idr_is_asked_for_at_once_then_less_and_less_often(self):
         network = connect(WhipClient(("video",)))
         show = Show(network, group=100_000, obeys=False)
-        show.play(2.0)
+        show.play(1.0)
         asked = len(network.requests)
         lose_a_picture(network, show)
         lost_at = network.now
@@ -207,11 +208,29 @@ class TestLoss:
         assert requests[0] == pytest.approx(lost_at + 0.2 + 0.04, abs=0.05)
         gaps = [later - earlier for earlier, later in pairwise(requests)]
         assert gaps == pytest.approx([0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0], abs=0.01)
-        assert len(network.pictures) == 60
+        assert len(network.pictures) == 30
         show.obeys = True
         show.play(1.0)
-        assert network.pictures[60].keyframe
-        assert len(network.pictures) == 60 + 30
+        assert network.pictures[30].keyframe
+        assert len(network.pictures) == 30 + 30
+
+    def test_who_sends_no_key_frames_by_itself_is_asked_for_them(self):
+        network = connect(WhipClient(("video",)))
+        show = Show(network, group=100_000)
+        asked = len(network.requests)
+        show.play(20.0)
+        times = network.requests[asked:]
+        assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx(
+            [MAX_KEYFRAME_AGE] * (len(times) - 1), abs=0.15
+        )
+        assert sum(picture.keyframe for picture in network.pictures) >= 7
+
+    def test_who_sends_them_every_two_seconds_is_not_asked(self):
+        network = connect(WhipClient(("video",)))
+        show = Show(network, group=60)
+        begun = network.now
+        show.play(20.0)
+        assert [at for at in network.requests if begun + 0.5 < at < begun + 20.0] == []
 
     def test_another_loss_is_another_matter(self):
         """The back-off of a request that was answered must not delay the next one."""

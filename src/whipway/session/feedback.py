@@ -16,6 +16,9 @@ REPORT_INTERVAL = 1.0
 FIRST_REQUEST_INTERVAL = 0.5
 """A key frame asked for is on its way for a round trip and an encoder's delay; asking sooner doubles it."""
 MAX_REQUEST_INTERVAL = 4.0
+MAX_KEYFRAME_AGE = 2.5
+"""Seconds after which a new key frame is asked for without any loss. Browsers send none of their own accord,
+and whoever plays or cuts RTMP into segments waits for one; encoders set to the usual 2 s are never asked."""
 
 
 class KeyframeRequest:
@@ -29,17 +32,20 @@ class KeyframeRequest:
         self._keyframes = -1  # how many had come when it was asked last
 
     def due_at(self) -> float | None:
-        """When the next request is due; None while none is needed or nobody is there to be asked."""
-        if not self._track.needs_keyframe or self._track.ssrc is None:
+        """When the next request is due; None while nobody is there to be asked."""
+        if self._track.ssrc is None:
             return None
-        return self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_another_loss() else self._interval)
+        due = self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_answered() else self._interval)
+        if self._track.needs_keyframe:
+            return due
+        return max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
 
     def take(self, now: float) -> bool:
         """Tell whether to ask now, and note it."""
         due = self.due_at()
         if due is None or now < due:
             return False
-        if self._is_another_loss():
+        if self._is_answered():
             self._interval = FIRST_REQUEST_INTERVAL
         else:
             self._interval = min(2 * self._interval, MAX_REQUEST_INTERVAL)
@@ -48,7 +54,7 @@ class KeyframeRequest:
         self.count += 1
         return True
 
-    def _is_another_loss(self) -> bool:
+    def _is_answered(self) -> bool:
         # A key frame that came since answered the last request, so this is not a repetition of it.
         return self._track.keyframes != self._keyframes
 

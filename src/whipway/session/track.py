@@ -111,6 +111,8 @@ class VideoTrack(Track):
     def __init__(self, description: TrackDescription, timeline: Timeline) -> None:
         super().__init__(description, timeline)
         self.keyframes = 0
+        self.keyframe_at = -inf
+        """When the last key frame was complete."""
         self._depacketizer = H264Depacketizer()
         self._has_parameter_sets = bool(description.sprop_parameter_sets)
         self._timeline = timeline
@@ -141,7 +143,9 @@ class VideoTrack(Track):
                     if self._is_decodable(unit):
                         unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
                         self.units += 1
-                        self.keyframes += unit.keyframe
+                        if unit.keyframe:
+                            self.keyframes += 1
+                            self.keyframe_at = now
                         units.append(unit)
         return units
 

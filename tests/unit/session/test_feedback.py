@@ -10,6 +10,7 @@ from whipway.protocol.rtp.timeline import Timeline
 from whipway.protocol.sdp.answer import TrackDescription
 from whipway.session.feedback import (
     FIRST_REQUEST_INTERVAL,
+    MAX_KEYFRAME_AGE,
     MAX_REQUEST_INTERVAL,
     REPORT_INTERVAL,
     Feedback,
@@ -41,9 +42,9 @@ def make_video(*ssrcs: int) -> VideoTrack:
     return track
 
 
-def send_keyframe(track: Track, number: int = 0) -> None:
+def send_keyframe(track: Track, number: int = 0, now: float = 0.0) -> None:
     for index, nal in enumerate((SPS, PPS, b"\x65\x88\x01")):
-        track.receive(Packet(100, index == 2, number + index, number * 1000, VIDEO, nal), 0.0)
+        track.receive(Packet(100, index == 2, number + index, number * 1000, VIDEO, nal), now)
 
 
 def lose(track: Track, number: int) -> None:
@@ -78,8 +79,16 @@ class TestKeyframeRequest:
         request = KeyframeRequest(track)
         assert request.take(0.0)
         send_keyframe(track)
-        assert request.due_at() is None
-        assert not request.take(50.0)
+        assert request.due_at() == MAX_KEYFRAME_AGE
+        assert not request.take(2.4)
+
+    def test_an_old_key_frame_is_no_answer_for_ever(self):
+        track = make_video(VIDEO)
+        request = KeyframeRequest(track)
+        send_keyframe(track, now=10.0)
+        assert not request.take(10.0 + MAX_KEYFRAME_AGE - 0.1)
+        assert request.take(10.0 + MAX_KEYFRAME_AGE)
+        assert request.due_at() == 10.0 + MAX_KEYFRAME_AGE + FIRST_REQUEST_INTERVAL
 
     def test_the_back_off_begins_anew_after_an_answer(self):
         track = make_video(VIDEO)
@@ -137,5 +146,5 @@ class TestFeedback:
         feedback.compose(10.0)
         feedback.compose(reported_at)
         assert feedback.deadline() == deadline
-        send_keyframe(video)
+        send_keyframe(video, now=10.4)
         assert feedback.deadline() == 10.0 + REPORT_INTERVAL
