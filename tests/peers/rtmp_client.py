@@ -6,6 +6,7 @@ connect, createStream, play, then nothing but listening.
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from typing import Self
 
 from tests.peers.waiting import until
@@ -30,7 +31,7 @@ SOUND = b"\xaf\x01"
 METADATA: dict[str, amf0.Value] = {"width": 320.0, "height": 180.0}
 
 
-class RtmpClient(asyncio.Protocol):
+class RtmpClient(asyncio.Protocol, ABC):
     """What both have in common."""
 
     def __init__(self) -> None:
@@ -50,9 +51,9 @@ class RtmpClient(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
 
+    @abstractmethod
     def flush(self) -> None:
         """Write what there is to write."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Close the connection and wait for its end."""
