@@ -14,6 +14,7 @@ Left out: RTMPE, the encrypted variant (C0 version 6).
 
 import hashlib
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -40,58 +41,26 @@ _SERVER_KEY: Final = b"Genuine Adobe Flash Media Server 001"
 """The two texts alone key the digests of C1 and S1; text and tail together the signatures of C2 and S2."""
 
 
-class ClientHandshake:
-    """Sends C0 and C1 at once, C2 as soon as S1 is here, and is `done` after S2."""
+class _Handshake(ABC):
+    """What both ends do alike: hear the version and two packets of the peer, answer the first of them."""
 
-    def __init__(self, random: Callable[[int], bytes]) -> None:
-        self._received = bytearray()
-        self._echoed = False
-        self._to_send = _VERSION + _SIMPLE_HEADER + random(PACKET_BYTES - len(_SIMPLE_HEADER))
-        self.done = False
-
-    def receive(self, data: bytes) -> bytes:
-        """Take bytes from the server; the return is what follows the handshake, empty until it is `done`.
-
-        Raises `ParseError(RTMP_MALFORMED)` when the server speaks another version.
-        """
-        self._received += data
-        _check_version(self._received)
-        if not self._echoed and len(self._received) > PACKET_BYTES:
-            self._echoed = True
-            self._to_send += self._received[1 : 1 + PACKET_BYTES]
-        # Section 5.2.1: "The client MUST wait until S2 has been received before sending any other data."
-        # What is in S2 is not looked at: servers answer with an echo, a digest or noise.
-        if len(self._received) < 1 + 2 * PACKET_BYTES:
-            return b""
-        self.done = True
-        return bytes(self._received[1 + 2 * PACKET_BYTES :])
-
-    def data_to_send(self) -> bytes:
-        """Drain what is to be sent now."""
-        data, self._to_send = self._to_send, b""
-        return data
-
-
-class ServerHandshake:
-    """Answers C0 and C1 with S0, S1 and S2 in the form the client speaks, and is `done` after C2."""
-
-    def __init__(self, random: Callable[[int], bytes]) -> None:
-        self._random = random
+    def __init__(self) -> None:
         self._received = bytearray()
         self._answered = False
         self._to_send = b""
         self.done = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the client; the return is what follows the handshake, empty until it is `done`.
+        """Take bytes from the peer; the return is what follows the handshake, empty until it is `done`.
 
-        Raises `ParseError(RTMP_MALFORMED)` when the client speaks another version.
+        Raises `ParseError(RTMP_MALFORMED)` when the peer speaks another version.
         """
         self._received += data
         _check_version(self._received)
         if not self._answered and len(self._received) > PACKET_BYTES:
             self._answered = True
-            self._to_send = _VERSION + self._answer(bytes(self._received[1 : 1 + PACKET_BYTES]))
+            self._to_send += self._answer(bytes(self._received[1 : 1 + PACKET_BYTES]))
+        # What is in the second packet is not looked at: peers send an echo, a digest or noise.
         if len(self._received) < 1 + 2 * PACKET_BYTES:
             return b""
         self.done = True
@@ -102,7 +71,36 @@ class ServerHandshake:
         data, self._to_send = self._to_send, b""
         return data
 
-    def _answer(self, c1: bytes) -> bytes:
+    @abstractmethod
+    def _answer(self, packet: bytes) -> bytes:
+        """What the peer's first packet is answered with."""
+
+
+class ClientHandshake(_Handshake):
+    """Sends C0 and C1 at once, C2 as soon as S1 is here, and is `done` after S2.
+
+    Section 5.2.1: "The client MUST wait until S2 has been received before sending any other data."
+    """
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._to_send = _VERSION + _SIMPLE_HEADER + random(PACKET_BYTES - len(_SIMPLE_HEADER))
+
+    def _answer(self, packet: bytes) -> bytes:
+        return packet
+
+
+class ServerHandshake(_Handshake):
+    """Answers C0 and C1 with S0, S1 and S2 in the form the client speaks, and is `done` after C2."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._random = random
+
+    def _answer(self, packet: bytes) -> bytes:
+        return _VERSION + self._answer_in_kind(packet)
+
+    def _answer_in_kind(self, c1: bytes) -> bytes:
         """S1 and S2."""
         # Section 5.2.3: the simple form has zeros here.
         for scheme in _SCHEMES if any(c1[4:8]) else ():
