@@ -3,6 +3,7 @@
 It knows workers only as links that carry plain messages (docs/architecture.md, section 2).
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,6 +24,9 @@ from whipway.worker.messages import (
 
 MAX_REMEMBERED = 1000
 """Ended sessions that can still say why they ended."""
+EVENT_TIMEOUT = 1.0
+"""Seconds. The event of a session's end was sent before the worker's word that it knows the session no more,
+so it is on its way; only a worker that lost the session lets this pass."""
 
 log = structlog.get_logger("sessions")
 
@@ -55,7 +59,8 @@ class SessionDirectory:
         self._link = link
         self._new_session_id = new_session_id
         self._max_sessions = max_sessions
-        self._live: set[str] = set()
+        self._live: dict[str, asyncio.Future[SessionEnded]] = {}
+        """The live sessions, each with the promise of its last words."""
         self._ended: OrderedDict[str, SessionEnded] = OrderedDict()
 
     @property
@@ -70,16 +75,16 @@ class SessionDirectory:
         if len(self._live) >= self._max_sessions:
             raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
         session_id = self._new_session_id()
-        self._live.add(session_id)
+        self._live[session_id] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._link.request(
                 CreateSession(session_id, offer, stream_name, stream_url, audio_bitrate)
             )
         except BaseException:
-            self._live.discard(session_id)
+            self._live.pop(session_id, None)
             raise
         if isinstance(reply, SessionRefused):
-            self._live.discard(session_id)
+            self._live.pop(session_id, None)
             raise SessionNotCreated(reply.kind, reply.detail)
         assert isinstance(reply, SessionCreated)
         # Without the publisher's arguments: those are secrets as often as not.
@@ -95,8 +100,7 @@ class SessionDirectory:
                 self._remember(reply)
                 return reply
             case UnknownSession():
-                self._live.discard(session_id)
-                raise SessionNotFound(session_id)
+                raise SessionOver(await self._last_words(session_id))
             case _:
                 raise AssertionError(reply)  # The worker answers EndSession with these two only.
 
@@ -109,8 +113,7 @@ class SessionDirectory:
         if isinstance(reply, SessionDescribed):
             return reply.snapshot
         assert isinstance(reply, UnknownSession)
-        self._live.discard(session_id)
-        raise SessionNotFound(session_id)
+        return (await self._last_words(session_id)).snapshot
 
     async def follow_events(self) -> None:
         """Take the worker's events until its link is closed. One task runs this."""
@@ -123,8 +126,23 @@ class SessionDirectory:
         if session_id not in self._live:
             raise SessionNotFound(session_id)
 
+    async def _last_words(self, session_id: str) -> SessionEnded:
+        """How a session ended that the worker knows no more. Raises SessionNotFound."""
+        if session_id in self._ended:  # The event came while the worker was asked.
+            return self._ended[session_id]
+        if session_id not in self._live:
+            raise SessionNotFound(session_id)
+        try:
+            async with asyncio.timeout(EVENT_TIMEOUT):
+                return await asyncio.shield(self._live[session_id])  # Others may be waiting for it as well.
+        except TimeoutError:
+            self._live.pop(session_id, None)
+            raise SessionNotFound(session_id) from None
+
     def _remember(self, ended: SessionEnded) -> None:
-        self._live.discard(ended.session_id)
+        promise = self._live.pop(ended.session_id, None)
+        if promise is not None:
+            promise.set_result(ended)
         self._ended[ended.session_id] = ended
         while len(self._ended) > MAX_REMEMBERED:
             self._ended.popitem(last=False)

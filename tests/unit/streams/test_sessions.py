@@ -167,9 +167,82 @@ async def test_unknown_ids_are_not_found(directory: SessionDirectory) -> None:
         await directory.describe("id-9")
 
 
-async def test_a_session_the_worker_has_lost_is_not_found(
-    directory: SessionDirectory, worker: Worker
+@pytest.mark.parametrize("order", ["event first", "question first"])
+async def test_who_asks_while_the_end_is_on_its_way_is_told_of_it(
+    directory: SessionDirectory, worker: Worker, order: str
 ) -> None:
+    described, ended = await create(directory), await create(directory)
+    questions = [
+        asyncio.create_task(directory.describe(described)),
+        asyncio.create_task(directory.describe(described)),
+        asyncio.create_task(directory.end(ended, "deleted")),
+    ]
+    worker.lose(described)
+    worker.lose(ended, "nothing came")
+    if order == "question first":
+        await asyncio.sleep(0)
+        assert directory.live_count == 2
+    await follow(directory, worker)
+    assert await questions[0] == await questions[1] == {"state": "ended"}
+    with pytest.raises(SessionOver) as caught:
+        await questions[2]
+    assert caught.value.ended.detail == "nothing came"
+    assert directory.live_count == 0
+
+
+async def test_an_end_told_twice_is_told_the_same(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+    worker.lose(session_id)
+    worker.lose(session_id)
+    await follow(directory, worker)
+    assert await directory.describe(session_id) == {"state": "ended"}
+    assert directory.live_count == 0
+
+
+async def test_the_end_may_come_while_the_worker_is_asked(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await create(directory)
+    ask = worker.request
+
+    async def ask_slowly(message: Request) -> Reply:
+        reply = await ask(message)
+        await follow(directory, worker)
+        return reply
+
+    monkeypatch.setattr(worker, "request", ask_slowly)
+    worker.lose(session_id)
+    assert await directory.describe(session_id) == {"state": "ended"}
+
+
+async def test_two_who_miss_a_lost_session_are_both_told(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    session_id = await create(directory)
+    worker.sessions.clear()
+    ask = worker.request
+    asked = asyncio.Event()
+
+    async def ask_late(message: Request) -> Reply:
+        await asked.wait()
+        return await ask(message)
+
+    first = asyncio.create_task(directory.describe(session_id))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(worker, "request", ask_late)
+    second = asyncio.create_task(directory.describe(session_id))
+    with pytest.raises(SessionNotFound):
+        await first
+    asked.set()
+    with pytest.raises(SessionNotFound):
+        await second
+
+
+async def test_a_session_the_worker_has_lost_is_not_found(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
     described, ended = await create(directory), await create(directory)
     worker.sessions.clear()
     with pytest.raises(SessionNotFound):
