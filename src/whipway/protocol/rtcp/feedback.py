@@ -1,7 +1,8 @@
-"""Feedback that asks the sender of video for a key frame: PLI (RFC 4585, 6.3.1) and FIR (RFC 5104, 4.3.1).
+"""Payload-specific feedback (packet type 206): PLI (RFC 4585, 6.3.1), FIR (RFC 5104, 4.3.1), and the table.
 
-Both are payload-specific feedback packets (packet type 206), told apart by their format. The parser is handed
-the format and the body by the compound parser; a format that it does not know is not an error.
+PLI and FIR ask the sender of video for a key frame. The third format in use, REMB, has a module of its own.
+The parser is handed the format and the body by the compound parser; a format that it does not know is not an
+error.
 
     |V=2|P|   FMT   |    PT=206     |            length             |
     |                   SSRC of the packet's sender                 |
@@ -9,10 +10,12 @@ the format and the body by the compound parser; a format that it does not know i
     :            feedback control information: none for PLI         :
 """
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
 from whipway.failures import DropReason, ParseError
+from whipway.protocol.rtcp.remb import APPLICATION_LAYER, BitrateEstimate, parse_estimate
 
 PAYLOAD_FEEDBACK = 206
 """Packet type of payload-specific feedback."""
@@ -53,10 +56,10 @@ class FullIntraRequest(NamedTuple):
         )
 
 
-PayloadFeedback = PictureLossIndication | FullIntraRequest
+PayloadFeedback = PictureLossIndication | FullIntraRequest | BitrateEstimate
 
 
-def parse_payload_feedback(fmt: int, body: bytes) -> list[PayloadFeedback]:
+def parse_payload_feedback(fmt: int, body: bytes) -> Sequence[PayloadFeedback]:
     """Read the body of a packet of type 206; one value per FIR entry, none for a format that is not known.
 
     ParseError(RTCP_MALFORMED) when the body is too short for its format.
@@ -70,4 +73,5 @@ def parse_payload_feedback(fmt: int, body: bytes) -> list[PayloadFeedback]:
         return [FullIntraRequest(sender_ssrc, *_FIR_ENTRY.unpack_from(body, at)) for at in entries]
     if fmt in (PICTURE_LOSS_INDICATION, FULL_INTRA_REQUEST):
         raise ParseError(DropReason.RTCP_MALFORMED, "feedback shorter than its format")
-    return []
+    estimate = parse_estimate(body) if fmt == APPLICATION_LAYER else None
+    return [] if estimate is None else [estimate]

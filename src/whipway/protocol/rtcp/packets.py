@@ -2,16 +2,23 @@
 
 One class per packet type, each with a writer; `parse_compound` reads a whole (decrypted) datagram and knows
 each type by one table. Types and feedback formats that are not known come out as `UnknownPacket`: they are
-legal. Extended reports (RFC 3611), APP, and source description items other than CNAME are not read.
+legal. APP and source description items other than CNAME are not read; feedback and extended reports have
+modules of their own.
 An NTP timestamp is a 64-bit fixed-point number of seconds since 1900, 32 bits on each side of the point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import NamedTuple
 
 from whipway.failures import DropReason, ParseError
+from whipway.protocol.rtcp.extended import EXTENDED_REPORT, ExtendedReport, parse_extended_report
 from whipway.protocol.rtcp.feedback import PAYLOAD_FEEDBACK, PayloadFeedback, parse_payload_feedback
+from whipway.protocol.rtcp.transport import (
+    TRANSPORT_FEEDBACK,
+    TransportLayerFeedback,
+    parse_transport_feedback,
+)
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
@@ -133,7 +140,16 @@ class UnknownPacket(NamedTuple):
     """After the four octets of the header, without padding."""
 
 
-RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Goodbye | PayloadFeedback | UnknownPacket
+RtcpPacket = (
+    SenderReport
+    | ReceiverReport
+    | SourceDescription
+    | Goodbye
+    | TransportLayerFeedback
+    | PayloadFeedback
+    | ExtendedReport
+    | UnknownPacket
+)
 
 
 def parse_compound(data: bytes) -> list[RtcpPacket]:
@@ -148,7 +164,8 @@ def parse_compound(data: bytes) -> list[RtcpPacket]:
         count = data[at] & 0x1F
         packet_type = data[at + 1]
         parser = _PARSERS.get(packet_type)
-        packets += parser(count, body) if parser else [UnknownPacket(packet_type, count, body)]
+        known = parser(count, body) if parser else ()
+        packets += known or [UnknownPacket(packet_type, count, body)]
         if len(packets) > MAX_PACKETS:
             raise _malformed("too many packets")
         at = end
@@ -235,17 +252,20 @@ def _parse_goodbye(count: int, body: bytes) -> list[RtcpPacket]:
     return [Goodbye(sources, reason.decode(errors="replace"))]
 
 
-def _parse_payload_feedback(count: int, body: bytes) -> list[RtcpPacket]:
-    return [*parse_payload_feedback(count, body)] or [UnknownPacket(PAYLOAD_FEEDBACK, count, body)]
+def _parse_extended_report(_: int, body: bytes) -> Sequence[RtcpPacket]:
+    return parse_extended_report(body)
 
 
-_PARSERS: dict[int, Callable[[int, bytes], list[RtcpPacket]]] = {
+_PARSERS: dict[int, Callable[[int, bytes], Sequence[RtcpPacket]]] = {
     SENDER_REPORT: _parse_sender_report,
     RECEIVER_REPORT: _parse_receiver_report,
     SOURCE_DESCRIPTION: _parse_source_description,
     GOODBYE: _parse_goodbye,
-    PAYLOAD_FEEDBACK: _parse_payload_feedback,
+    TRANSPORT_FEEDBACK: parse_transport_feedback,
+    PAYLOAD_FEEDBACK: parse_payload_feedback,
+    EXTENDED_REPORT: _parse_extended_report,
 }
+"""By packet type. None of them returns nothing but for formats or blocks that it does not know."""
 
 
 def _serialize(count: int, packet_type: int, body: bytes) -> bytes:

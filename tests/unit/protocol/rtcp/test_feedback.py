@@ -1,4 +1,4 @@
-"""PLI and FIR."""
+"""PLI and FIR, and which module reads the third format."""
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from whipway.protocol.rtcp.feedback import (
     PictureLossIndication,
     parse_payload_feedback,
 )
+from whipway.protocol.rtcp.remb import APPLICATION_LAYER, BitrateEstimate
 
 PLI = PictureLossIndication(0x11223344, 0xCAFEBABE)
 FIR = FullIntraRequest(0x11223344, 0xCAFEBABE, 7)
@@ -44,8 +45,14 @@ def test_a_fir_may_have_several_entries() -> None:
     ]
 
 
+def test_bitrate_estimates_have_their_own_parser() -> None:
+    estimate = BitrateEstimate(0x11223344, 3_000_000, (0xCAFEBABE,))
+    assert parse_payload_feedback(APPLICATION_LAYER, estimate.serialize()[4:]) == [estimate]
+
+
 def test_other_formats_are_left_alone() -> None:
-    assert parse_payload_feedback(15, b"REMB") == []
+    assert parse_payload_feedback(APPLICATION_LAYER, bytes(16)) == []
+    assert parse_payload_feedback(2, bytes(16)) == []
 
 
 @pytest.mark.parametrize(("fmt", "size"), [(1, 0), (1, 7), (4, 8), (4, 15)])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
+from whipway.protocol.rtcp.extended import DelayReport, LastReceiverReport, ReferenceTimeReport
 from whipway.protocol.rtcp.feedback import FullIntraRequest, PictureLossIndication
 from whipway.protocol.rtcp.packets import (
     MAX_PACKETS,
@@ -19,6 +20,9 @@ from whipway.protocol.rtcp.packets import (
     parse_compound,
     seconds_to_ntp,
 )
+from whipway.protocol.rtcp.remb import BitrateEstimate
+from whipway.protocol.rtcp.transport import GenericNack
+from whipway.protocol.rtcp.twcc import TransportFeedback
 
 # RFC 3550, 6.4.1, figure 2: the sender report n and the report block that answers it.
 NTP = 0xB44DB705_20000000
@@ -110,6 +114,11 @@ def test_a_compound_packet_is_read_in_order() -> None:
         SourceDescription(((1, "cname"),)),
         PictureLossIndication(1, 2),
         FullIntraRequest(1, 2, 3),
+        BitrateEstimate(1, 3_000_000, (2,)),
+        GenericNack(1, 2, (65535, 0)),
+        TransportFeedback(1, 2, 3, 4, 5, (6, None, 7)),
+        ReferenceTimeReport(1, NTP),
+        DelayReport(1, (LastReceiverReport(2, 3, 4),)),
         Goodbye((1,)),
     ]
     data = b"".join(packet.serialize() for packet in packets if not isinstance(packet, UnknownPacket))
@@ -121,11 +130,12 @@ def test_reduced_size_packets_are_accepted() -> None:
 
 
 def test_unknown_types_and_formats_are_kept() -> None:
-    data = bytes.fromhex("81cd0001 00000001 8fce0002 00000001 52454d42 80cf0000")
+    data = bytes.fromhex("83cd0001 00000001 8fce0002 00000001 52454d42 80cf0001 00000001 80cc0000")
     assert parse_compound(data) == [
-        UnknownPacket(205, 1, b"\0\0\0\x01"),
+        UnknownPacket(205, 3, b"\0\0\0\x01"),
         UnknownPacket(206, 15, b"\0\0\0\x01REMB"),
-        UnknownPacket(207, 0, b""),
+        UnknownPacket(207, 0, b"\0\0\0\x01"),
+        UnknownPacket(204, 0, b""),
     ]
 
 
@@ -153,6 +163,11 @@ def test_padding_is_removed() -> None:
         "81cb0002 00000001 04627965",
         "81ce0001 00000001",
         "84ce0002 00000001 00000000",
+        "81cd0001 00000001",
+        "8fcd0001 00000001",
+        "80cf0000",
+        "80cf0002 00000001 04000002",
+        "8fce0004 00000001 00000000 52454d42 01000000",
         "a0cd0001 00000000",
         "a0cd0001 00000005",
         "a0cd0000",
@@ -169,6 +184,12 @@ def test_the_number_of_packets_is_bounded() -> None:
     assert len(parse_compound(goodbye * MAX_PACKETS)) == MAX_PACKETS
     with pytest.raises(ParseError):
         parse_compound(goodbye * (MAX_PACKETS + 1))
+
+
+def test_the_values_of_one_packet_are_bounded() -> None:
+    block = ReferenceTimeReport(1, NTP).serialize()[8:]
+    with pytest.raises(ParseError):
+        parse_compound(bytes.fromhex("80cf00c4 00000001") + block * (MAX_PACKETS + 1))
 
 
 def test_more_entries_than_the_count_can_say_are_a_mistake_of_ours() -> None:
