@@ -10,6 +10,9 @@ The AAC timeline is a row of samples whose positions are the times; `_place` say
 ones. An encoder's packet names the samples that come out when it is decoded right behind its predecessor, so
 the delay of the codec is in its times already; only the packet before the first sound, which primes decoders,
 is left out.
+
+Lost packets are not concealed, which FFmpeg's decoder cannot do: a hole of more than 40 ms becomes silence, a
+smaller one closes up and counts towards the next.
 """
 
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ import operator
 from array import array
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from random import Random
 
 import av
 import pytest
@@ -263,6 +264,125 @@ def test_times_never_decrease(music: list[bytes], jumps: list[int]):
         frame.time_us += jump
     times = [frame.time_us for frame in run(Transcoder(bitrate=64_000, channels=1), audio)]
     assert times == sorted(times)
+
+
+# What a stream goes through. Times as the clock of the packets gives them; the row must follow.
+
+
+def packets_of(duration_ms: float, channels: int, count: int = 8) -> list[bytes]:
+    """Opus packets of this duration."""
+    encoder = av.AudioCodecContext.create("libopus", "w")
+    encoder.sample_rate = RATE
+    encoder.layout = "stereo" if channels == 2 else "mono"
+    encoder.format = "flt"
+    encoder.options = {"frame_duration": str(duration_ms)}
+    samples = array("f", map(tone(440), range(int(duration_ms * 48) * (count + 2))))
+    return [bytes(packet) for packet in encoder.encode(sound_frame(samples, channels))][:count]
+
+
+DURATIONS_MS = (2.5, 5, 10, 20, 40, 60, 120)
+
+
+@pytest.fixture(scope="module")
+def mixture() -> list[tuple[int, bytes]]:
+    """Packets of every duration, in us, mono and stereo, shuffled."""
+    kinds = [
+        (int(duration * 1000), payload)
+        for duration in DURATIONS_MS
+        for channels in (1, 2)
+        for payload in packets_of(duration, channels)
+    ]
+    Random(1).shuffle(kinds)
+    return kinds
+
+
+Packets = list[tuple[int, int, bytes]]
+"""Time, duration in us, payload."""
+
+
+def in_a_row(kinds: Iterable[tuple[int, bytes]], start_us: int = START_US) -> Packets:
+    packets: Packets = []
+    for duration_us, payload in kinds:
+        packets.append((start_us, duration_us, payload))
+        start_us += duration_us
+    return packets
+
+
+def follow(transcoder: Transcoder, packets: Packets) -> list[AacFrame]:
+    """Transcodes; after each packet the row ends within 40 ms of where that packet does."""
+    out: list[AacFrame] = []
+    start = packets[0][0] * RATE // 1_000_000
+    fed = 0
+    for time_us, duration_us, payload in packets:
+        aac = transcoder.transcode(AudioFrame(0, payload, time_us))
+        out += aac
+        assert transcoder._position is not None
+        row_end_us = transcoder._position * 1_000_000 / RATE
+        assert abs(row_end_us - (time_us + duration_us)) <= 40_000 + 1
+        fed = transcoder._position - start
+        # No more than two frames wait inside the encoder.
+        assert fed - 3 * 1024 <= len(out) * 1024 <= fed
+    out += transcoder.flush()
+    # Multiples of 1024 samples, to the last one.
+    begun = packets[0][0] * RATE // 1_000_000
+    assert [frame.time_us for frame in out] == [
+        (begun + 1024 * number) * 1_000_000 // RATE for number in range(len(out))
+    ]
+    assert len(out) == math.ceil(fed / 1024)
+    return out
+
+
+def test_packets_of_every_duration_and_number_of_channels(mixture: list[tuple[int, bytes]]):
+    follow(Transcoder(bitrate=128_000), in_a_row(mixture))
+
+
+@pytest.mark.parametrize("burst", [1, 2, 5, 40])
+def test_lost_packets(mixture: list[tuple[int, bytes]], burst: int):
+    chance = Random(burst)
+    packets = in_a_row(mixture)
+    lost: set[int] = set()
+    while len(lost) < len(packets) // 4:
+        first = chance.randrange(1, len(packets))
+        lost.update(range(first, first + burst))
+    follow(Transcoder(bitrate=128_000), [one for number, one in enumerate(packets) if number not in lost])
+
+
+def test_discontinuous_transmission_for_minutes_and_back(music: list[bytes]):
+    """A packet every 400 ms, of one byte or of comfort noise, and whole seconds without any."""
+    speech = [(PACKET_US, payload) for payload in music[:10]]
+    packets = in_a_row(speech)
+    for number in range(300):
+        payload = music[0][:1] if number % 3 else music[0]
+        packets.append((START_US + 200_000 + number * 400_000, PACKET_US, payload))
+    packets = [one for number, one in enumerate(packets) if number % 40 < 30]
+    packets += in_a_row(speech, START_US + 200_000 + 300 * 400_000)
+    follow(Transcoder(bitrate=64_000, channels=1), packets)
+
+
+def test_mute_for_minutes_and_back(music: list[bytes]):
+    """Who sends nothing while muted gets silence from picture to picture."""
+    transcoder = Transcoder(bitrate=64_000, channels=1)
+    back_us = START_US + 180_000_000
+    aac = [frame for packet in frames(music) for frame in transcoder.transcode(packet)]
+    aac += fill(transcoder, back_us, START_US + 1_500_000, 100_000)
+    aac += run(transcoder, frames(music, back_us))
+    assert_row(aac)
+    assert abs(aac[-1].time_us + FRAME_US - (back_us + len(music) * PACKET_US)) < 40_000 + FRAME_US
+
+
+def test_a_row_that_is_two_days_old(mixture: list[tuple[int, bytes]]):
+    """Positions have passed 32 bits by then."""
+    follow(Transcoder(bitrate=64_000), in_a_row(mixture, 48 * 3_600_000_000))
+
+
+def test_hours_of_a_clock_that_drifts(music: list[bytes]):
+    """Three hours of 200 ppm are 2.2 s: as much in 20 s of packets that come too far apart, or too near."""
+    for sign in (1, -1):
+        packets = [
+            (START_US + number * (PACKET_US + sign * 2160), PACKET_US, music[number % len(music)])
+            for number in range(1000)
+        ]
+        follow(Transcoder(bitrate=64_000, channels=1), packets)
 
 
 # Silence that is asked for.

@@ -4,11 +4,14 @@ It starts at once, without a sender report: the first packet of a track is place
 arrival of the session is 0), the later ones exactly where the RTP clock puts them. A timestamp that jumps
 away from its arrival, as when a source is switched, is placed anew where it is due.
 
-Sender reports (RFC 3550, 6.4.1) then correct the skew between the tracks. Only the followers (video) move,
-and only by a slew too slow to see; the leader (audio) never does, since a step in it would be heard. Without
-sender reports everything stays as it arrived. The timeline follows the sender's clocks, not ours: how far
-those drift apart over hours is learnt, and is no jump.
+Then the skew between the tracks is corrected. Only the followers (video) move, and only by a slew too slow to
+see; the leader (audio) never does, since a step in it would be heard. Sender reports (RFC 3550, 6.4.1) say
+where to. Without them what arrived together stays together, however the two RTP clocks drift apart; when
+they stop, the tracks stay as the last ones had them. The timeline follows the sender's clocks, not ours: how
+far those drift apart over hours is learnt, and is no jump.
 """
+
+from typing import NamedTuple
 
 from whipway.protocol.rtp.sequence import Extender
 
@@ -17,11 +20,25 @@ MAX_OFFSET_US = 2_000_000
 PATIENCE_US = 5_000_000
 """How late, and for how long, packets may be that count on from the last one: after a stall of the network
 they catch up, after a pause of the source they do not."""
-MAX_SKEW_US = 2_000_000
-"""Nobody's lips are this wrong: the report is."""
 LAG_DRIFT = 0.001
 """How fast the expected lag follows the observed one: faster than any clock drifts (1000 ppm), too slow to
 take a stall for the rule."""
+
+MAX_SKEW_US = 2_000_000
+"""Nobody's lips and sound arrive this far apart: the report is wrong."""
+REPORT_TOLERANCE_US = 50_000
+"""How far a report may be from the one before it. Clocks drift 12 ms in a minute (200 ppm)."""
+REPORT_LIFETIME_US = 60_000_000
+"""The reports of two tracks are compared when not further apart: a clock is not where it was an hour ago."""
+
+WINDOW_US = 20_000_000
+"""What a clock drifts in this time (200 ppm: 4 ms) is not seen; jitter, retransmissions, the burst of a key
+frame and most queues are over sooner."""
+DEAD_BAND_US = 15_000
+"""What lags differ by without meaning anything."""
+MAX_STEP_US = 10_000
+"""Each window: 500 ppm, more than clocks drift. A window of nothing but late packets does no more harm."""
+
 SLEW_PPM = 5_000
 """5 ms a second: not visible."""
 QUICK_SLEW_PPM = 20_000
@@ -29,18 +46,54 @@ QUICK_SLEW_US = 10_000_000
 """At first 20 ms a second, for 10 s of slewing, so that the skew of the start is soon gone."""
 
 
-class Timeline:
-    """What the tracks of one session share: the moment that is 0, and the leader's place in wallclock time.
+class Report(NamedTuple):
+    """What a sender report says: the NTP time of media time 0 by this track's RTP clock, and when it came."""
 
-    `leader_ntp_zero_us` is the NTP time of media time 0 by the leader's last report, None while unknown.
+    ntp_zero_us: int
+    arrival_us: int
+
+
+class LeastLag:
+    """How far a track lags behind its arrival, in windows of time that are the same for all tracks.
+
+    The network only ever adds delay. So the least lag of a window moves with the clocks alone.
     """
 
-    __slots__ = ("_clocks", "_origin", "leader_ntp_zero_us")
+    __slots__ = ("_end_us", "_least_us", "us", "window")
+
+    def __init__(self) -> None:
+        self.window = 0
+        """The end of the last complete window; 0 before the first."""
+        self.us = 0
+        """The least lag in it."""
+        self._end_us = 0
+        self._least_us = 0
+
+    def take(self, lag_us: int, arrival_us: int) -> bool:
+        """Note the lag of a packet; True when it is the first one behind a window."""
+        if arrival_us < self._end_us:
+            if lag_us < self._least_us:
+                self._least_us = lag_us
+            return False
+        self.window, self.us = self._end_us, self._least_us
+        self._end_us = arrival_us - arrival_us % WINDOW_US + WINDOW_US
+        self._least_us = lag_us
+        return self.window > 0
+
+
+class Timeline:
+    """What the tracks of one session share: the moment that is 0, and the leader's last report and lag.
+
+    `leader_report` is None while there is none to go by.
+    """
+
+    __slots__ = ("_clocks", "_origin", "leader_lag", "leader_report")
 
     def __init__(self) -> None:
         self._origin: float | None = None
         self._clocks: list[TrackClock] = []
-        self.leader_ntp_zero_us: int | None = None
+        self.leader_report: Report | None = None
+        self.leader_lag = LeastLag()
 
     def elapsed_us(self, arrival: float) -> int:
         """Microseconds since the first arrival of any track, which this may be."""
@@ -49,36 +102,70 @@ class Timeline:
         return round((arrival - self._origin) * 1_000_000)
 
     def join(self, clock: "TrackClock") -> None:
-        """Let a track hear of the leader's reports."""
+        """Let a track hear of the leader."""
         self._clocks.append(clock)
 
-    def leader_moved(self, ntp_zero_us: int | None) -> None:
-        """Set the leader's place and let the tracks align with it."""
-        self.leader_ntp_zero_us = ntp_zero_us
+    def lag_us(self, clock: "TrackClock") -> float:
+        """How far this track is due to lag behind its arrival, to judge by another one if there is any."""
+        others = [other for other in self._clocks if other is not clock and other.started]
+        return (others[0] if others else clock).leader_lag_us + clock.apart_us
+
+    def leader_reported(self, report: Report | None) -> None:
+        """Set the leader's report and let the tracks align with it."""
+        self.leader_report = report
         for clock in self._clocks:
             clock.align()
 
+    def leader_lagged(self, lag: LeastLag) -> None:
+        """Set the leader's lag and let the tracks keep to it."""
+        self.leader_lag = lag
+        for clock in self._clocks:
+            clock.keep_distance()
+
 
 class Slew:
-    """A correction that creeps to its target as the media goes on."""
+    """A correction that creeps to its target as the media goes on; what the target is, and who said so."""
 
-    __slots__ = ("_quick_us", "_target_us", "correction_us")
+    __slots__ = ("_distance_us", "_is_reported", "_quick_us", "_target_us", "apart_us", "correction_us")
 
     def __init__(self) -> None:
         self.correction_us = 0
+        self.apart_us = 0
+        """How much further than the leader the track lags behind its arrival, when last compared."""
         self._target_us = 0
+        self._distance_us = 0
+        """How much later than by arrival the track shall play, against the leader. Only reports change it."""
+        self._is_reported = False
+        """The target is a report's, and the distance does not know of it yet."""
         self._quick_us = QUICK_SLEW_US
 
-    def aim(self, target_us: int) -> bool:
-        """Set the target; False if it is too far away to be true."""
-        if abs(target_us - self.correction_us) > MAX_SKEW_US:
+    def follow_reports(self, skew_us: int) -> bool:
+        """Aim at what two reports say; False if it is too far away to be true."""
+        self.hold()
+        if abs(skew_us - self.apart_us) > MAX_SKEW_US:
             return False
-        self._target_us = target_us
+        self._target_us = skew_us
+        self._is_reported = True
         return True
 
+    def follow_arrival(self, apart_us: int) -> None:
+        """Keep the distance from the leader, the lags of the two now being so far apart.
+
+        Reports win: while they come, they say what the distance is.
+        """
+        self.apart_us = apart_us
+        error_us = apart_us + self._distance_us - self._target_us
+        if self._is_reported:
+            self._is_reported = False
+            self._distance_us -= error_us
+        elif abs(error_us) > DEAD_BAND_US:
+            self._target_us += max(-MAX_STEP_US, min(MAX_STEP_US, error_us))
+
     def hold(self) -> None:
-        """Stay with the correction made so far."""
-        self._target_us = self.correction_us
+        """Stay with the correction made so far, if it was reports that wanted more."""
+        if self._is_reported:
+            self._is_reported = False
+            self._target_us = self.correction_us
 
     def advance(self, media_us: int) -> None:
         """Move as much as may be in `media_us` microseconds of media."""
@@ -105,14 +192,16 @@ class TrackClock:
         "_highest_us",
         "_lag_us",
         "_last_arrival_us",
+        "_last_report",
         "_late_since_us",
         "_leads",
-        "_ntp_zero_us",
+        "_least_lag",
+        "_report",
         "_slew",
-        "_started",
         "_timeline",
         "ignored_reports",
         "jumps",
+        "started",
     )
 
     def __init__(self, timeline: Timeline, clock_rate: int, *, leads: bool = False) -> None:
@@ -120,9 +209,13 @@ class TrackClock:
         self._clock_rate = clock_rate
         self._leads = leads
         self._extender = Extender(32)
-        self._started = False
+        self.started = False
+        """A packet came."""
         self._late_since_us: int | None = None
-        self._ntp_zero_us: int | None = None
+        self._least_lag = LeastLag()
+        self._last_report: Report | None = None
+        self._report: Report | None = None
+        """The last one, if it can be believed."""
         self._slew = Slew()
         self._highest_us = 0
         self._last_arrival_us = 0
@@ -133,8 +226,18 @@ class TrackClock:
 
     @property
     def correction_us(self) -> int:
-        """How far sender reports have moved this track so far; negative is earlier."""
+        """How far this track was moved so far, by reports or to stay with the leader; negative is earlier."""
         return self._slew.correction_us
+
+    @property
+    def apart_us(self) -> int:
+        """How much further than the leader this track lags behind its arrival."""
+        return self._slew.apart_us
+
+    @property
+    def leader_lag_us(self) -> float:
+        """How far the leader lags behind its arrival, to judge by this track."""
+        return self._lag_us - self._slew.apart_us
 
     def to_us(self, timestamp: int, arrival: float) -> int:
         """Place a packet's 32-bit timestamp; `arrival` in monotonic seconds. Never negative.
@@ -144,15 +247,15 @@ class TrackClock:
         """
         arrival_us = self._timeline.elapsed_us(arrival)
         extended = self._extender.extend(timestamp)
-        if not self._started:
-            self._started = True
-            self._highest_us = arrival_us
-            self._anchor(extended, arrival_us, arrival_us)
+        if not self.started:
+            self._start(extended, arrival_us)
         placed = self._place(extended)
-        if self._is_elsewhere(placed, arrival_us):
+        if abs(arrival_us - placed - self._lag_us) <= MAX_OFFSET_US:
+            self._late_since_us = None
+        elif self._is_elsewhere(placed, arrival_us):
             self._jump(extended, arrival_us)
             placed = self._anchor_us
-        self._learn_lag(placed, arrival_us)
+        self._learn_lag(arrival_us - placed, arrival_us)
         if placed > self._highest_us:
             self._slew.advance(placed - self._highest_us)
             self._highest_us = placed
@@ -165,37 +268,44 @@ class TrackClock:
         """
         # RFC 3550, 6.4.1: "A sender that has no notion of wallclock or elapsed time MAY set the NTP timestamp
         # to zero."
-        if not self._started or ntp_seconds == 0:
+        if not self.started or ntp_seconds == 0:
             return
         placed = self._place(self._extender.nearest(rtp_timestamp))
-        if abs(self._lateness_us(placed, self._timeline.elapsed_us(arrival))) > MAX_OFFSET_US:
+        arrival_us = self._timeline.elapsed_us(arrival)
+        if abs(arrival_us - placed - self._lag_us) > MAX_OFFSET_US:
             self.ignored_reports += 1
             return
-        self._ntp_zero_us = round(ntp_seconds * 1_000_000) - placed
-        if self._leads:
-            self._timeline.leader_moved(self._ntp_zero_us)
+        before, report = self._last_report, Report(round(ntp_seconds * 1_000_000) - placed, arrival_us)
+        self._last_report = report
+        if before and abs(report.ntp_zero_us - before.ntp_zero_us) > REPORT_TOLERANCE_US:
+            # Clocks do not jump: one of the two is wrong. The next one tells whether it was the first.
+            self.ignored_reports += 1
+            self._set_report(None)
         else:
-            self.align()
+            self._set_report(report)
 
     def align(self) -> None:
         """Aim at the place where this track plays together with the leader, if both have reported."""
-        leader = self._timeline.leader_ntp_zero_us
-        if self._leads or leader is None or self._ntp_zero_us is None:
+        leader, own = self._timeline.leader_report, self._report
+        if self._leads:
             return
-        if not self._slew.aim(self._ntp_zero_us - leader):
-            self.ignored_reports += 1
+        if leader is None or own is None:
+            self._slew.hold()
+        elif abs(own.arrival_us - leader.arrival_us) <= REPORT_LIFETIME_US:
+            self.ignored_reports += not self._slew.follow_reports(own.ntp_zero_us - leader.ntp_zero_us)
+
+    def keep_distance(self) -> None:
+        """Aim at the place where this track stays with the leader, if both were heard in the last window."""
+        leader, own = self._timeline.leader_lag, self._least_lag
+        if not self._leads and leader.window == own.window:
+            self._slew.follow_arrival(own.us - leader.us)
 
     def _place(self, extended: int) -> int:
         return self._anchor_us + (extended - self._anchor_timestamp) * 1_000_000 // self._clock_rate
 
-    def _lateness_us(self, placed: int, arrival_us: int) -> float:
-        return arrival_us - placed - self._lag_us
-
     def _is_elsewhere(self, placed: int, arrival_us: int) -> bool:
-        late = self._lateness_us(placed, arrival_us)
-        if abs(late) <= MAX_OFFSET_US:
-            self._late_since_us = None
-            return False
+        """Tell a packet of another source from one that is late (or early) by more than queues explain."""
+        late = arrival_us - placed - self._lag_us
         if late < 0 or late > PATIENCE_US or placed < self._highest_us - MAX_OFFSET_US:
             return True
         # It went on counting from the last one but comes late: a stall, unless it lasts.
@@ -203,23 +313,42 @@ class TrackClock:
             self._late_since_us = arrival_us
         return arrival_us - self._late_since_us > PATIENCE_US
 
+    def _start(self, extended: int, arrival_us: int) -> None:
+        self.started = True
+        # Not simply at the arrival: sound may have drifted for hours when the camera is switched on.
+        self._highest_us = arrival_us - round(self._timeline.lag_us(self))
+        self._anchor(extended, self._highest_us, arrival_us)
+
     def _jump(self, extended: int, arrival_us: int) -> None:
+        # After a silence the own lag is out of date.
+        silent = arrival_us - self._last_arrival_us > WINDOW_US
+        lag_us = self._timeline.lag_us(self) if silent else self._lag_us
         # Never back: the frames so far are out.
-        due_us = max(arrival_us - int(self._lag_us), self._highest_us)
+        due_us = max(arrival_us - round(lag_us), self._highest_us)
         self._anchor(extended, due_us, arrival_us)
         self.jumps += 1
         # What was reported was said of the old timestamps.
-        self._ntp_zero_us = None
-        self._slew.hold()
+        self._last_report = None
+        self._set_report(None)
+
+    def _set_report(self, report: Report | None) -> None:
+        self._report = report
         if self._leads:
-            self._timeline.leader_moved(None)
+            self._timeline.leader_reported(report)
+        else:
+            self.align()
 
     def _anchor(self, extended: int, placed: int, arrival_us: int) -> None:
         self._anchor_timestamp = extended
         self._anchor_us = placed
         self._lag_us = float(arrival_us - placed)
 
-    def _learn_lag(self, placed: int, arrival_us: int) -> None:
+    def _learn_lag(self, lag_us: int, arrival_us: int) -> None:
         most = (arrival_us - self._last_arrival_us) * LAG_DRIFT
         self._last_arrival_us = arrival_us
-        self._lag_us += max(-most, min(most, arrival_us - placed - self._lag_us))
+        self._lag_us += max(-most, min(most, lag_us - self._lag_us))
+        if self._least_lag.take(lag_us, arrival_us):
+            if self._leads:
+                self._timeline.leader_lagged(self._least_lag)
+            else:
+                self.keep_distance()

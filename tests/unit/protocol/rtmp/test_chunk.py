@@ -144,6 +144,44 @@ def test_timestamps_wrap() -> None:
     assert [m.timestamp for m in read(data)] == [0xFFFFFFF0, 0x10]
 
 
+@pytest.mark.parametrize("fmt", [1, 2])
+def test_deltas_across_the_wrap_of_24_bits(fmt: int) -> None:
+    """4.66 hours: the field has no more room, but a delta needs none of it, and no chunk has the escape."""
+    data = header(0, 4, 0xFFFFF0, 1) + b"a" + header(fmt, 4, 0x20, 200) + b"b" * 128 + b"\xc4" + b"b" * 72
+    if fmt == 2:
+        data = header(0, 4, 0xFFFFF0, 200) + b"a" * 128 + b"\xc4" + b"a" * 72 + data[13:]
+    data += b"\xc4" + b"c" * 128 + b"\xc4" + b"c" * 72
+    assert [m.timestamp for m in read(data)] == [0xFFFFF0, 0x1000010, 0x1000030]
+
+
+@pytest.mark.parametrize("fmt", [1, 2])
+def test_deltas_across_the_wrap_of_32_bits(fmt: int) -> None:
+    """49.7 days."""
+    data = header(0, 4, 0xFFFFFF, 1) + b"\xff\xff\xff\xf0a" + header(fmt, 4, 0x0F, 1) + b"b"
+    data += b"\xc4c" + header(fmt, 4, 0x14, 1) + b"d"
+    assert [m.timestamp for m in read(data)] == [0xFFFFFFF0, 0xFFFFFFFF, 0x0E, 0x22]
+
+
+def test_a_delta_that_goes_back() -> None:
+    # librtmp subtracts in 32 bits; the chunks of such a message repeat the delta or, by others, the time.
+    for repeated in (b"\xff\xff\xff\xec", b"\x00\x00\x03\xd4", b""):
+        data = header(0, 4, 1000, 1) + b"a" + header(1, 4, 0xFFFFFF, 200) + b"\xff\xff\xff\xec"
+        data += b"b" * 128 + b"\xc4" + repeated + b"b" * 72 + header(1, 4, 20, 1) + b"c"
+        assert [m.timestamp for m in read(data)] == [1000, 980, 1000]
+
+
+@pytest.mark.parametrize("start", [0xFFFFFF - 60, (1 << 32) - 60])
+def test_the_writer_goes_on_across_both_limits(start: int) -> None:
+    writer, reader = ChunkWriter(), ChunkReader()
+    times = [(start + 20 * index) & 0xFFFFFFFF for index in range(8)]
+    sent = [Message(VIDEO, 1, time, bytes(400)) for time in times]
+    for message in sent:
+        data = writer.write(message, 6)
+        # Type 0, then type 3 three times; 4 bytes more in each of them when the escape is there.
+        assert len(data) == 12 + 400 + 3 + (16 if message.timestamp >= 0xFFFFFF else 0)
+        assert reader.receive(data) == [message]
+
+
 def test_extended_deltas() -> None:
     data = header(0, 4, 1000, 1) + b"a" + header(2, 4, 0xFFFFFF) + b"\x01\x00\x00\x00b"
     data += b"\xc4\x01\x00\x00\x00c"

@@ -590,6 +590,26 @@ def test_publisher_and_server_end_to_end(frames: list[tuple[bool, int, bytes]], 
     assert wire.told == [Publishing()]
 
 
+def test_weeks_of_stream_from_publisher_to_player() -> None:
+    """Milliseconds grow without end; on the wire they pass 24 bits and begin anew behind 32."""
+    limits = (0xFFFFFF, 1 << 32, (1 << 32) + 0xFFFFFF, 2 << 32)
+    times = [limit + offset for limit in limits for offset in range(-40, 41, 20)]
+    wire, player = Wire([]), Client().playing()
+    wire.run()
+    player.hear()
+    for time in times:
+        wire.publisher.send_audio(time, b"\xaf\x01a")
+        wire.publisher.send_video(time, b"\x17\x01" + bytes(100_000))
+        wire.publisher.send_metadata({}, time)
+    wire.run()
+    received = [event.message for event in wire.seen if isinstance(event, MediaReceived)]
+    assert [message.timestamp for message in received] == [time & 0xFFFFFFFF for time in times for _ in "avd"]
+    for message in received:
+        player.server.send_media(message)
+    assert player.hear() == received
+    assert wire.told == [Publishing()]
+
+
 def test_publisher_hears_a_refusal() -> None:
     wire = Wire([])
     wire.server.accept_publish = wire.server.refuse_publish  # type: ignore[method-assign]

@@ -1,8 +1,10 @@
 """The media timeline: starts at once, survives jumps, stalls and wraps, and heals skew and drift unseen."""
 
 import random
+from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,14 +93,52 @@ def test_the_wrap_is_not_seen_even_with_reordering() -> None:
 
 
 def test_a_day_of_wraps_and_drift_is_exact_and_no_jump() -> None:
-    # 26 hours: video wraps after 13.3, audio after 24.9; both clocks run 200 ppm fast.
-    audio, video = pair(ppm=200.0)
-    for second in range(0, 26 * 3600, 5):
-        heard = audio.send(float(second))
-        seen = video.send(float(second))
-        assert heard == second * 1_000_000
-        assert abs(seen - second * 1_000_200) < 20
-    assert (audio.clock.jumps, video.clock.jumps) == (0, 0)
+    # 26 hours: video wraps after 13.3, audio after 24.9; the clock runs 200 ppm fast.
+    for rate in (48_000, 90_000):
+        source = Source(Timeline(), rate, ppm=200.0)
+        for second in range(0, 26 * 3600, 5):
+            assert abs(source.send(float(second)) - second * 1_000_200) < 20
+        assert source.clock.jumps == 0
+
+
+REORDERED = {
+    # The pictures of a group in the order of decoding, by how many pass a later one by.
+    1: (1, 0),
+    2: (3, 1, 0, 2),
+    3: (7, 3, 1, 0, 2, 5, 4, 6),
+    4: (4, 3, 2, 1, 0),
+}
+
+
+@pytest.mark.parametrize("depth", REORDERED)
+@pytest.mark.parametrize("first", [0, 1_000_000, MASK - 9000, MASK - 90_000 * 5])
+def test_reordered_pictures_have_exact_times(depth: int, first: int) -> None:
+    """B-frames: the timestamps step back in decoding order, also around the wrap and during a slew."""
+    group = REORDERED[depth]
+    order = [number + place for number in range(0, 400, len(group)) for place in group]
+    for slewed_us in (0, 100_000):
+        audio, video = pair(ntp_error=slewed_us / 1e6)
+        audio.send(0.0)
+        # The first picture is at the second 1.
+        video.first = first - 90_000
+        seen = {}
+        for index, number in enumerate(order):
+            at = 1.0 + number / 30
+            # As an encoder lets them go, which has to have seen the last one of the group.
+            seen[number] = video.clock.to_us(video.timestamp(at), 1.05 + (max(group) + index) / 30)
+            if index == 30 and slewed_us:
+                audio.report(at)
+                video.report(at)
+        times = [seen[number] for number in sorted(seen)]
+        steps = [later - earlier for earlier, later in pairwise(times)]
+        if slewed_us:
+            # 20 ms a second are 667 us a picture.
+            assert all(abs(step - 33_333) <= 668 * (max(group) + 1) for step in steps)
+        else:
+            assert set(steps) <= {33_333, 33_334}
+        assert abs(times[0] - 1_000_000) <= 12
+        assert abs(times[-1] - (1_000_000 + max(order) * 1_000_000 // 30 + slewed_us)) <= 24
+        assert video.clock.jumps == 0
 
 
 def test_a_source_switch_is_placed_at_its_arrival() -> None:
@@ -122,12 +162,14 @@ def test_a_switch_never_goes_back() -> None:
     assert clock.jumps == 1
 
 
-def test_a_switch_keeps_to_the_drift_learnt_so_far() -> None:
+@pytest.mark.parametrize("pause", [0.0, 60.0])
+def test_a_switch_keeps_to_the_drift_learnt_so_far(pause: float) -> None:
     source = Source(Timeline(), 90_000, ppm=200.0)
     for second in range(3600):
         source.send(float(second))
     source.first += 1_000_000_000
-    assert abs(source.send(3600.0) - 3_600_720_000) < 2000
+    assert abs(source.send(3600.0 + pause) - (3_600_720_000 + pause * 1e6)) < 2000
+    assert source.clock.jumps == 1
 
 
 def test_a_stall_of_the_network_is_not_a_jump() -> None:
@@ -359,8 +401,290 @@ def test_drift_may_add_up_to_more_than_a_skew_that_is_believed() -> None:
     assert max(abs(skew) for skew in skews[30:]) < 7000
 
 
-def test_an_hour_of_drift_would_be_seen_without_reports() -> None:
-    assert drifting_hour(reports=False)[-1] < -600_000
+# Two days. One frame of each track every two seconds is enough to see how the clocks are followed.
+
+DAYS = 48 * 3600
+LIPS_US = 40_000
+"""What nobody sees."""
+
+
+def late(chance: random.Random, often: float) -> float:
+    """Jitter, and sometimes a packet that had to be sent again."""
+    return chance.random() * 0.04 + (0.3 if chance.random() < often else 0.0)
+
+
+def long_run(
+    audio: Source,
+    video: Source,
+    seconds: int,
+    report: Callable[[float], object] = lambda at: None,
+    *,
+    every: int = 2,
+) -> list[int]:
+    """Skew of video against audio, frame by frame; `report` sends what reports there are."""
+    chance = random.Random(5)
+    skews = []
+    for at in range(0, seconds, every):
+        heard = audio.send(at, late(chance, 0.02) if at else 0.0)
+        skews.append(video.send(at, late(chance, 0.1) if at else 0.0) - heard)
+        report(at)
+    assert (audio.clock.jumps, video.clock.jumps) == (0, 0)
+    return skews
+
+
+def drifting(audio_ppm: float, video_ppm: float, delay: float = 0.05) -> tuple[Source, Source]:
+    timeline = Timeline()
+    audio = Source(timeline, 48_000, leads=True, ppm=audio_ppm)
+    return audio, Source(timeline, 90_000, ppm=video_ppm, delay=delay)
+
+
+DRIFTS = [(100.0, -100.0), (100.0, 300.0)]
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=str)
+def test_two_days_of_drift_with_reports(drift: tuple[float, float]) -> None:
+    audio, video = drifting(*drift)
+
+    def report(at: float) -> None:
+        audio.report(at)
+        video.report(at + 0.3)
+
+    skews = long_run(audio, video, DAYS, report, every=8)
+    assert max(map(abs, skews)) < 2000
+    assert (audio.clock.ignored_reports, video.clock.ignored_reports) == (0, 0)
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=str)
+def test_two_days_of_drift_without_reports(drift: tuple[float, float]) -> None:
+    audio, video = drifting(*drift)
+    skews = long_run(audio, video, DAYS)
+    assert max(map(abs, skews)) < LIPS_US
+    drifted_us = (drift[0] - drift[1]) * DAYS
+    assert abs(video.clock.correction_us - drifted_us) < LIPS_US
+    # The picture goes on evenly: 20 ms a second at most.
+    assert all(abs(later - earlier) <= 2 * 20_200 for earlier, later in pairwise(skews))
+
+
+def test_reports_that_stop_leave_their_skew_behind() -> None:
+    """The encoder's 200 ms that the reports told of are kept when they come no more, and so is pace."""
+    audio, video = drifting(100.0, -100.0, delay=0.25)
+
+    def report(at: float) -> None:
+        if at < 600:
+            audio.report(at)
+            video.report(at)
+
+    skews = long_run(audio, video, 6 * 3600, report)
+    assert skews[0] == 200_000
+    assert max(map(abs, skews[30:])) < LIPS_US
+
+
+@pytest.mark.parametrize("goes_on", [0, 1])
+def test_reports_of_which_one_track_sends_no_more(goes_on: int) -> None:
+    """A report of an hour ago would be out by the drift of an hour."""
+    sources = drifting(100.0, -100.0)
+
+    def report(at: float) -> None:
+        for index, source in enumerate(sources):
+            if at < 60 or index == goes_on:
+                source.report(at)
+
+    assert max(map(abs, long_run(*sources, 6 * 3600, report))) < LIPS_US
+
+
+def test_reports_that_begin_late_win() -> None:
+    audio, video = drifting(0.0, 0.0, delay=0.25)
+
+    def report(at: float) -> None:
+        if at >= 600:
+            audio.report(at)
+            video.report(at)
+
+    skews = long_run(audio, video, 1200, report)
+    assert skews[:300] == [200_000] * 300
+    assert abs(skews[-1]) < 100
+
+
+def test_without_reports_the_network_does_not_move_the_picture() -> None:
+    """Jitter, retransmissions, bursts behind key frames, a queue of 2 s: all of them only delay."""
+    audio, video = pair()
+    chance = random.Random(3)
+    for index in range(30 * 300):
+        at = index / 30
+        queue = max(0.0, 2.0 - abs(at - 150.0))
+        burst = max(0.0, 0.15 - (index % 60) * 0.01)
+        audio.send(at, queue + late(chance, 0.01) if index else 0.0)
+        video.send(at, queue + burst + late(chance, 0.05) if index else 0.0)
+    assert video.clock.correction_us == 0
+
+
+def test_a_minute_of_late_pictures_moves_them_by_20_ms_and_only_for_a_while() -> None:
+    audio, video = pair()
+    corrections = []
+    for index in range(10 * 300):
+        at = index / 10
+        audio.send(at)
+        video.send(at, 0.4 if 110.0 <= at < 170.0 else 0.0)
+        corrections.append(video.clock.correction_us)
+    assert max(corrections) == 20_000
+    # One step back, and the rest is nothing to speak of.
+    assert (min(corrections), corrections[-1]) == (0, 10_000)
+
+
+def test_a_first_packet_that_was_held_up_is_mended_without_reports() -> None:
+    audio, video = pair()
+    skews = []
+    for index in range(10 * 600):
+        at = index / 10
+        heard = audio.send(at, 0.1 if index == 0 else 0.0)
+        skews.append(video.send(at) - heard)
+    assert skews[0] == 0
+    assert skews[100] == -100_000
+    assert abs(skews[-1]) <= 15_000
+
+
+def test_muted_audio_leaves_the_picture_alone() -> None:
+    """Lags of different times are not compared: both clocks went away from ours in between."""
+    audio, video = drifting(200.0, 200.0)
+    for at in range(0, 4 * 3600, 2):
+        if not 600 <= at < 3 * 3600:
+            audio.send(at)
+        video.send(at)
+    assert video.clock.correction_us == 0
+
+
+@pytest.mark.parametrize("late_one", [0, 1])
+@pytest.mark.parametrize("start", [10, 5 * 3600])
+def test_a_track_that_starts_late_is_with_the_other_at_once(late_one: int, start: int) -> None:
+    """After hours a timeline of the sender's clock is seconds away from ours."""
+    sources = drifting(300.0, 300.0)
+    for at in range(0, start, 5):
+        sources[1 - late_one].send(at)
+    heard, seen = (source.send(start) for source in sources)
+    assert abs(seen - heard) <= 2000
+    assert abs(heard - start * 1_000_300) <= 2000
+    for source in sources:
+        source.report(start)
+    assert [source.clock.ignored_reports for source in sources] == [0, 0]
+
+
+@pytest.mark.parametrize("muted", [0, 1])
+def test_a_track_that_was_away_for_hours_is_with_the_other_at_once(muted: int) -> None:
+    """Its clock went on, but so far from ours that it is taken for another."""
+    sources = drifting(200.0, 250.0)
+    for at in range(0, 6 * 3600, 4):
+        for index, source in enumerate(sources):
+            if index != muted or not 1800 <= at < 5 * 3600:
+                source.send(at)
+        if at == 5 * 3600:
+            heard, seen = (source.send(at) for source in sources)
+            # What it drifted apart in silence is not known, but this comes to some hundred ms only.
+            assert abs(seen - heard) <= LIPS_US
+    assert sources[muted].clock.jumps == 1
+    assert abs(sources[1].send(at) - sources[0].send(at)) <= LIPS_US
+
+
+# Reports that are wrong.
+
+
+def wrong_ntp(source: Source, at: float, error: float) -> None:
+    source.clock.sender_report(NTP_EPOCH + at + error, source.timestamp(at), at + source.delay)
+
+
+def wrong_rtp(source: Source, at: float, ticks: int) -> None:
+    stamp = (source.timestamp(at) + ticks) & MASK
+    source.clock.sender_report(NTP_EPOCH + at, stamp, at + source.delay)
+
+
+def sometimes(chance: random.Random, wrong: float) -> float:
+    return wrong if chance.random() < 0.1 else 0.0
+
+
+NONSENSE: dict[str, Callable[[random.Random, Source, float], None]] = {
+    "NTP zero": lambda chance, source, at: source.clock.sender_report(0.0, source.timestamp(at), at),
+    "NTP jumps": lambda chance, source, at: wrong_ntp(source, at, chance.uniform(-1.5, 1.5)),
+    "NTP jumps far": lambda chance, source, at: wrong_ntp(source, at, chance.uniform(-1e9, 1e9)),
+    "NTP jumps sometimes": lambda chance, source, at: wrong_ntp(
+        source, at, sometimes(chance, chance.uniform(-1.5, 1.5))
+    ),
+    "NTP stands still": lambda chance, source, at: wrong_ntp(source, at, -at),
+    "NTP goes backwards": lambda chance, source, at: wrong_ntp(source, at, -2.0 * at),
+    "NTP stands still, video": lambda chance, source, at: wrong_ntp(
+        source, at, -at if source.rate > 60_000 else 0.0
+    ),
+    "NTP stands still, audio": lambda chance, source, at: wrong_ntp(
+        source, at, -at if source.rate < 60_000 else 0.0
+    ),
+    "RTP timestamps of nowhere": lambda chance, source, at: wrong_rtp(source, at, chance.randrange(MASK)),
+    "RTP timestamps nearby": lambda chance, source, at: wrong_rtp(
+        source, at, chance.randrange(-72000, 72000)
+    ),
+    "RTP timestamp stands still": lambda chance, source, at: source.clock.sender_report(
+        NTP_EPOCH + at, source.first, at
+    ),
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_wrong_reports_do_no_harm(nonsense: str) -> None:
+    sources = pair()
+    chance = random.Random(9)
+
+    def report(at: float) -> None:
+        for source in sources:
+            NONSENSE[nonsense](chance, source, at)
+
+    assert max(map(abs, long_run(*sources, 3600, report, every=1))) < LIPS_US
+
+
+def test_an_ntp_clock_of_its_own_pace_is_believed_for_two_seconds() -> None:
+    """One per cent too fast: no report contradicts the one before it, but lips are never so wrong."""
+    audio, video = pair()
+
+    def report(at: float) -> None:
+        audio.report(at)
+        wrong_ntp(video, at, 0.01 * at)
+
+    skews = long_run(audio, video, 3600, report)
+    assert 1_000_000 < max(map(abs, skews)) <= 2_000_000
+
+
+def test_reports_of_the_other_track_do_no_harm() -> None:
+    audio, video = pair()
+    audio.first, video.first = 1_000_000_000, 3_000_000_000
+
+    def report(at: float) -> None:
+        audio.clock.sender_report(NTP_EPOCH + at, video.timestamp(at), at)
+        video.clock.sender_report(NTP_EPOCH + at, audio.timestamp(at), at)
+
+    assert max(map(abs, long_run(audio, video, 600, report))) == 0
+    ignored = audio.clock.ignored_reports + video.clock.ignored_reports
+    assert ignored == 2 * 300
+
+
+def test_a_skew_of_more_than_a_second_is_followed_to_the_end() -> None:
+    audio, video = pair(ntp_error=1.8)
+
+    def report(at: float) -> None:
+        audio.report(at)
+        video.report(at)
+
+    assert abs(long_run(audio, video, 900, report)[-1] - 1_800_000) < 100
+    assert video.clock.ignored_reports == 0
+
+
+def test_a_wallclock_that_is_set_is_believed_the_second_time() -> None:
+    """Also when NTP's seconds begin anew in 2036."""
+    for step in (3600.0, -0.7, -NTP_EPOCH):
+        audio, video = pair(delay=0.25)
+        for at in range(100):
+            audio.send(at)
+            skew = video.send(at) - at * 1_000_000
+            if at > 1:
+                for source in (audio, video):
+                    wrong_ntp(source, at, step if at > 20 else 0.0)
+        assert abs(skew) < 100
+        assert (audio.clock.ignored_reports, video.clock.ignored_reports) == (1, 1)
 
 
 STEPS = st.tuples(
