@@ -4,8 +4,11 @@ Takes single NAL unit packets (5.6), STAP-A (5.7.1) and FU-A (5.8); the interlea
 are left out, as packetization-mode 2 is never answered. Payloads come in sending order; the caller says with
 `gap()` when some are missing, so that a unit that leaves here has all its packets. What is broken is
 discarded and counted, and from then on everything up to the next whole IDR access unit: a picture decoded
-without its references is worse than none. Nothing raises: a bad packet must not swallow the good unit that
-ended just before it.
+without its references is worse than none. An encoder with intra refresh or open groups of pictures may
+never send another IDR; it marks recovery points instead (SEI, D.1.8). When no IDR has come for long, one of
+them will do: a picture that heals within a second is better than one that stands still for good. A stream
+begins with an IDR only, as players want it, and only that is a key frame.
+Nothing raises: a bad packet must not swallow the good unit that ended just before it.
 
     push ──► FU-A middle ────────────────► fragments        (nearly every packet)
          └─► FU-A end, STAP-A, single NAL ─► NAL units ─► marker or new timestamp ─► AccessUnit
@@ -15,7 +18,8 @@ from collections import Counter
 from typing import Final
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.nal import NalType
+from whipway.media.nal import NalType, has_recovery_point
+from whipway.media.parameter_sets import MAX_UNIT_SETS
 from whipway.media.unit import AccessUnit
 
 # RFC 6184, Table 1.
@@ -31,6 +35,9 @@ MAX_UNIT_NALS: Final = 2048
 FRAGMENT_BYTES: Final = 256
 """What a fragment counts at least: millions of one byte would cost forty times their size."""
 MAX_CARRIED_BYTES: Final = 65_536
+RECOVERY_PATIENCE: Final = 10 * 90_000
+"""In RTP ticks: how long an IDR is waited for before a recovery point will do. Four requests for one are
+unanswered by then, and no group of pictures in live use is longer."""
 
 LAST_VCL_TYPE: Final = 5
 FIRST_PACKET_TYPE: Final = 24
@@ -52,6 +59,8 @@ class H264Depacketizer:
         """Nothing is emitted before the next whole IDR access unit: the moment to ask for one."""
         self.drops: Counter[DropReason] = Counter()
         """Access units lost, by reason."""
+        self.keyframes_begun = 0
+        """IDR access units of which something came, be it broken: the encoder did send them."""
         self._timestamp = -1
         self._damaged = False
         """The unit of this timestamp is lost; its other packets are skipped."""
@@ -59,7 +68,10 @@ class H264Depacketizer:
         """The first packets of the running unit may be among those that were lost."""
         self._sends_parameter_sets = False
         """The last IDR access unit had an SPS, so the next one will."""
-        self._carried: list[bytes] = []
+        self._waiting_since: int | None = None
+        """Timestamp of the loss behind which an IDR is awaited; None before the first IDR access unit."""
+        self._carried: dict[bytes, None] = {}
+        """Parameter sets for the next unit, in order; a dictionary, so that thousands are found as fast."""
         self._clear()
 
     def _clear(self) -> None:
@@ -100,7 +112,10 @@ class H264Depacketizer:
         """Packets between the last payload and the next one are lost for good."""
         if self._has_slice or self._middle >= 0:
             self._discard(DropReason.H264_INCOMPLETE)
-        self.awaiting_idr = True
+        if self._sends_parameter_sets:
+            # Others of those that the next IDR access unit needs may have been lost, and it has its own.
+            self._carried = {}
+        self._await_idr()
         self._after_gap = True
 
     def _push(self, payload: bytes, timestamp: int, marker: bool) -> tuple[AccessUnit, ...]:
@@ -111,6 +126,7 @@ class H264Depacketizer:
             finished = self._finish()
             self._timestamp = timestamp
             self._damaged = False
+            self.keyframes_begun += _is_of_keyframe(payload)
         if self._damaged:
             # What follows the gap is still of the lost unit: the next one will be seen from its start.
             self._after_gap = False
@@ -196,10 +212,15 @@ class H264Depacketizer:
     def _discard(self, reason: DropReason) -> None:
         """Gives up the unit of this timestamp and waits for an IDR."""
         self.drops[reason] += 1
-        self.awaiting_idr = True
+        self._await_idr()
         self._damaged = True
         self._after_gap = False
         self._clear()
+
+    def _await_idr(self) -> None:
+        if not self.awaiting_idr:
+            self.awaiting_idr = True
+            self._waiting_since = self._timestamp
 
     def _finish(self) -> tuple[AccessUnit, ...]:
         """Ends the running unit: emits it, or keeps its parameter sets for the next."""
@@ -218,36 +239,65 @@ class H264Depacketizer:
         return (self._take(),)
 
     def _is_fresh_start(self) -> bool:
-        """Whether decoding can begin with the running unit: it is an IDR picture, and none of it was lost.
+        """Whether decoding can begin with the running unit: an IDR or recovery point, of which none was lost.
 
         Right behind a gap, its first packets may be missing. It counts as whole when its first slice is the
         picture's first, and it has the parameter sets if this sender is known to repeat them: an IDR picture
         decoded with the sets of an older resolution is garbage until the next one.
         """
-        if not self._has_idr or not self._after_gap:
-            return self._has_idr
+        if not self._has_idr:
+            return self._is_recovery()
+        if not self._after_gap:
+            return True
         if not self._from_start or not self._sends_parameter_sets:
             return self._from_start
-        kinds = {nal[0] & 0x1F for nal in self._carried + self._nals}
+        kinds = {nal[0] & 0x1F for nal in self._with_carried()}
         return NalType.SPS in kinds and NalType.PPS in kinds
 
+    def _is_recovery(self) -> bool:
+        """Whether the running unit, which is no IDR, must do: none came for long, and decoding heals here."""
+        if self._waiting_since is None or not self._from_start:
+            return False
+        waited = (self._timestamp - self._waiting_since) & 0xFFFFFFFF
+        return waited >= RECOVERY_PATIENCE and any(map(has_recovery_point, self._nals))
+
     def _take(self) -> AccessUnit:
-        nals = self._nals
-        if self._carried:
-            nals = [nal for nal in self._carried if nal not in nals] + nals
-            self._carried = []
+        nals = self._with_carried()
+        self._carried = {}
         if self._has_idr:
             self._sends_parameter_sets = any(nal[0] & 0x1F == NalType.SPS for nal in nals)
         unit = AccessUnit(self._timestamp, nals, self._has_idr)
         self._clear()
         return unit
 
+    def _with_carried(self) -> list[bytes]:
+        """The running unit behind the parameter sets that were carried for it.
+
+        An SPS begins a new set of them, so that what came before it belongs to another one.
+        """
+        own = set(filter(_is_parameter_set, self._nals))
+        if not self._carried or any(nal[0] & 0x1F == NalType.SPS for nal in own):
+            return self._nals
+        return [*(nal for nal in self._carried if nal not in own), *self._nals]
+
     def _carry(self) -> None:
         """Keeps the parameter sets of a unit that is not emitted."""
-        for nal in self._nals:
-            if nal[0] & 0x1F in PARAMETER_SETS and nal not in self._carried:
-                self._carried.append(nal)
+        self._carried |= dict.fromkeys(filter(_is_parameter_set, self._nals))
         self._clear()
-        if sum(map(len, self._carried)) > MAX_CARRIED_BYTES:
+        if sum(map(len, self._carried)) > MAX_CARRIED_BYTES or len(self._carried) > MAX_UNIT_SETS:
             self.drops[DropReason.H264_TOO_LARGE] += 1
-            self._carried = []
+            self._carried = {}
+
+
+def _is_parameter_set(nal: bytes) -> bool:
+    return nal[0] & 0x1F in PARAMETER_SETS
+
+
+def _is_of_keyframe(payload: bytes) -> bool:
+    """Whether the first packet seen of an access unit tells that it is an IDR one, or goes before one."""
+    kind = payload[0] & 0x1F
+    if kind in (STAP_A, FU_A):
+        # Behind the FU header's flags (5.8), or in the first aggregated NAL unit (5.7.1).
+        position = 3 if kind == STAP_A else 1
+        kind = payload[position] & 0x1F if len(payload) > position else 0
+    return kind in (NalType.IDR, NalType.SPS, NalType.PPS)

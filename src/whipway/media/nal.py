@@ -11,6 +11,10 @@ from typing import Final
 
 from whipway.failures import DropReason, ParseError
 
+MAX_SEI_BYTES: Final = 1024
+"""How far a SEI NAL unit is searched: the messages that matter have a few bytes and come first."""
+RECOVERY_POINT: Final = 6
+"""payloadType of a recovery point SEI message (D.1.1)."""
 MAX_LEADING_ZEROS: Final = 31
 """A ue(v) of more zeros is beyond 2^32 - 2, the largest value any syntax element may have (7.2)."""
 
@@ -46,6 +50,33 @@ def to_avcc(nals: Iterable[bytes]) -> bytes:
 def remove_emulation_prevention(nal: bytes) -> bytes:
     """The NAL unit with each 00 00 03 turned back into 00 00 (7.3.1), its header still in front."""
     return nal.replace(b"\x00\x00\x03", b"\x00\x00")
+
+
+def has_recovery_point(nal: bytes) -> bool:
+    """True for a SEI NAL unit with a recovery point message (7.3.2.3.1, D.1.8): decoding may start here.
+
+    Pictures are right from the recovery point on, which may be some frames away. Never raises.
+    """
+    if nal_type(nal) != NalType.SEI:
+        return False
+    rbsp = remove_emulation_prevention(nal[:MAX_SEI_BYTES])
+    position, end = 1, len(rbsp) - 1  # The last byte is the trailing bits.
+    while position < end:
+        kind, position = _read_sei_number(rbsp, position)
+        if kind == RECOVERY_POINT:
+            return True
+        size, position = _read_sei_number(rbsp, position)
+        position += size
+    return False
+
+
+def _read_sei_number(rbsp: bytes, position: int) -> tuple[int, int]:
+    """A type or size of 7.3.2.3.1, and the position behind it: bytes of 255 and a last one, added up."""
+    number = 0
+    while rbsp[position : position + 1] == b"\xff":
+        number += 255
+        position += 1
+    return (number + rbsp[position], position + 1) if position < len(rbsp) else (0, position)
 
 
 class BitReader:

@@ -16,11 +16,15 @@ from whipway.media.nal import BitReader, NalType, nal_type, remove_emulation_pre
 
 MAX_SET_BYTES: Final = 8192
 """Real sets have 10 to 100 bytes; scaling lists and HRD values of every kind stay below 4000."""
+MAX_STREAM_SETS_BYTES: Final = 65_536
+"""All sets of a stream together: they are sent again as a whole whenever one of them changes."""
 MAX_SPS_ID: Final = 31
 MAX_PPS_ID: Final = 255
 MAX_RECORD_SPS: Final = 31
 MAX_RECORD_PPS: Final = 255
 """What the 5 and 8 bits of the record's counters can say."""
+MAX_UNIT_SETS: Final = 288
+"""What one access unit may bring: a set of each id. Reading a set takes a while."""
 MAX_WIDTH_IN_MBS: Final = 1055
 """Sqrt(MaxFS * 8) of level 6.2, the largest picture side that any level allows (A.3.1)."""
 MAX_FRAME_RATE: Final = 1000.0
@@ -58,6 +62,11 @@ class SequenceParameterSet:
     max_num_reorder_frames: int | None
     """How many frames may come before one that is shown earlier: 0 means that decoding order is output order.
     None when neither bitstream restriction nor profile say it."""
+
+    @property
+    def never_reorders(self) -> bool:
+        """Decoding order is output order, by the profile or the kind of picture order count."""
+        return _never_reorders(self.profile_idc, self.constraint_flags, self.pic_order_cnt_type)
 
 
 def parse_sps(nal: bytes) -> SequenceParameterSet:
@@ -137,21 +146,28 @@ class ParameterSets:
                 pps.append(nal)
         if not sps and not pps:
             return False
+        if len(sps) + len(pps) > MAX_UNIT_SETS:
+            raise ParseError(DropReason.H264_TOO_LARGE, "more parameter sets than there are ids")
         new_pps = {pps_id: (sps_id, nal) for pps_id, sps_id, nal in map(_read_pps, pps)}
         new_sps = {parsed.id: (parsed, nal) for parsed, nal in zip(map(parse_sps, sps), sps, strict=True)}
-        if new_sps:
-            self._sps = new_sps
-        self._add_pps(new_pps, replace=bool(new_sps))
+        all_sps = new_sps or self._sps
+        all_pps = self._with_pps(new_pps, all_sps, replace=bool(new_sps))
+        if sum(len(nal) for _, nal in [*all_sps.values(), *all_pps.values()]) > MAX_STREAM_SETS_BYTES:
+            raise ParseError(DropReason.H264_TOO_LARGE, "parameter sets of impossible size")
+        self._sps, self._pps = all_sps, all_pps
         return self._rebuild()
 
-    def _add_pps(self, new: dict[int, tuple[int, bytes]], replace: bool) -> None:
+    def _with_pps(
+        self,
+        new: dict[int, tuple[int, bytes]],
+        all_sps: dict[int, tuple[SequenceParameterSet, bytes]],
+        *,
+        replace: bool,
+    ) -> dict[int, tuple[int, bytes]]:
+        """The PPSs of before that stay, and the new ones, as far as they have an SPS."""
         renewed = {sps_id for sps_id, _ in new.values()} if replace else set()
-        kept = {
-            pps_id: entry
-            for pps_id, entry in self._pps.items()
-            if entry[0] in self._sps and entry[0] not in renewed
-        }
-        self._pps = kept | {pps_id: entry for pps_id, entry in new.items() if entry[0] in self._sps}
+        kept = {pps_id: entry for pps_id, entry in self._pps.items() if entry[0] not in renewed}
+        return {pps_id: entry for pps_id, entry in (kept | new).items() if entry[0] in all_sps}
 
     def _rebuild(self) -> bool:
         if not self._pps:

@@ -7,6 +7,10 @@ a track that the headers announce.
 Units whose bytes turn out to be wrong are dropped and counted.
 Sequence headers go out once, and again only when their bytes change: a header repeated without a change makes
 segmenters downstream begin a new discontinuity.
+
+A video tag has the picture's decoding time, and in its body how much later it is shown (FLV, E.4.3.1); the
+two are the same unless there are B-frames. The stream's zero is the first decoding time, so that none is
+negative; sound stays with the pictures it is heard with, as both are counted from there.
 """
 
 from collections import Counter
@@ -17,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
+from whipway.media.decode_times import DecodeTimes
 from whipway.media.parameter_sets import ParameterSets
 from whipway.media.transcoder import AacFrame
 from whipway.media.unit import AccessUnit, AudioFrame
@@ -42,6 +47,7 @@ class Tag(NamedTuple):
 
     kind: TagKind
     timestamp_ms: int
+    """When to decode it."""
     payload: bytes
     """An FLV tag body; empty for metadata."""
     keyframe: bool = False
@@ -80,6 +86,7 @@ class Muxer:
         self._parameter_sets = ParameterSets()
         with suppress(ParseError):  # Hints from the offer: the ones in the stream count.
             self._parameter_sets.update(parameter_sets)
+        self._decode_times = DecodeTimes()
         self._header_sent = False
         self._origin_us: int | None = None
         self._first_audio_us: int | None = None
@@ -92,6 +99,11 @@ class Muxer:
         """Width and height of the picture, once known."""
         sps = self._parameter_sets.sps
         return (sps.width, sps.height) if sps else None
+
+    @property
+    def reordered(self) -> bool:
+        """True once pictures came in another order than they are shown in: the stream has B-frames."""
+        return self._decode_times.reordered
 
     def push(self, unit: AccessUnit | AudioFrame) -> list[Tag]:
         """Turn one unit into the tags to send now, often one, sometimes none."""
@@ -112,17 +124,24 @@ class Muxer:
         configuration = self._parameter_sets.configuration()
         if configuration is None or not (self._header_sent or unit.keyframe):
             return []  # Nobody can decode a picture without parameter sets, or start between key frames.
+        renew = changed or not self._header_sent
+        if renew:
+            assert self._parameter_sets.sps is not None  # The configuration was made of it.
+            self._decode_times.configure(self._parameter_sets.sps)
+        decode_us = self._decode_times.place(unit.time_us, unit.keyframe)
         if self._origin_us is None:
-            self._origin_us = unit.time_us
-        # A millisecond is RTMP's grain: two pictures never share one, or DTS would not increase.
-        timestamp = max(self._milliseconds(unit.time_us), self._last_video_ms + 1)
+            self._origin_us = decode_us
+        # Behind sound, the first pictures may be due before zero. None may share a millisecond, RTMP's grain.
+        timestamp = max(self._milliseconds(decode_us), self._last_video_ms + 1)
         self._last_video_ms = timestamp
-        tags = self._fill(unit.time_us)
-        if not self._header_sent or changed:
+        tags = self._fill(decode_us)
+        if renew:
             header = flv.avc_sequence_header(configuration)
             tags += [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
             self._header_sent = True
-        body = flv.avc_frame(unit.nals, unit.keyframe)
+        # A picture that comes too late for its time is shown at once: never before it is decoded.
+        composition = max(0, self._milliseconds(unit.time_us) - timestamp)
+        body = flv.avc_frame(unit.nals, unit.keyframe, composition)
         tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
         return tags
 

@@ -12,9 +12,11 @@ from whipway.media.depacketizer import (
     MAX_NAL_BYTES,
     MAX_UNIT_BYTES,
     MAX_UNIT_NALS,
+    RECOVERY_PATIENCE,
     H264Depacketizer,
 )
 from whipway.media.nal import NalType, nal_type
+from whipway.media.parameter_sets import MAX_UNIT_SETS
 from whipway.media.unit import AccessUnit
 
 SPS = b"\x67\x42\xc0\x1f\x01"
@@ -154,6 +156,16 @@ def test_parameter_sets_that_never_end():
     assert machine.drops == {DropReason.H264_TOO_LARGE: 2}
 
 
+def test_thousands_of_small_parameter_sets():
+    machine = started()
+    sets = [b"\x68" + number.to_bytes(2, "big") for number in range(MAX_UNIT_SETS + 1)]
+    assert send(machine, sets[:-1], 1) == []
+    assert machine.drops == {}
+    assert send(machine, sets[-1:], 2) == []
+    assert machine.drops == {DropReason.H264_TOO_LARGE: 1}
+    assert nals(send(machine, [SLICE], 3)) == [[SLICE]]
+
+
 # Waiting for an IDR.
 
 
@@ -274,6 +286,90 @@ def test_two_gaps_in_one_unit_count_once():
     assert machine.drops == {DropReason.H264_INCOMPLETE: 1}
 
 
+OTHER_SPS, OTHER_PPS = b"\x67\x42\xc0\x28\x02", b"\x68\xce\x02"
+
+
+def test_an_sps_begins_a_new_set_of_them():
+    machine = H264Depacketizer()
+    send(machine, [PPS], 1)
+    assert nals(send(machine, [OTHER_SPS, OTHER_PPS, IDR], 2)) == [[OTHER_SPS, OTHER_PPS, IDR]]
+
+
+def test_sets_of_before_a_gap_are_not_those_of_a_sender_that_repeats_them():
+    machine = started()
+    send(machine, [PPS], 1, marker=False)
+    machine.gap()
+    send(machine, [OTHER_SPS], 2, marker=False)
+    machine.gap()
+    # The PPS that was lost here was another one.
+    assert send(machine, [IDR], 2) == []
+    assert nals(send(machine, [OTHER_SPS, OTHER_PPS, IDR], 3)) == [[OTHER_SPS, OTHER_PPS, IDR]]
+
+
+@pytest.mark.parametrize(
+    ("payload", "begun"),
+    [
+        (IDR, 1),
+        (SPS, 1),
+        (PPS, 1),
+        (aggregate([SPS, PPS]), 1),
+        (b"\x7c\x85\x88", 1),
+        (b"\x7c\x05\x88", 1),
+        (SLICE, 0),
+        (SEI, 0),
+        (b"\x7c", 0),
+        (b"\x78\x00", 0),
+        (b"\x7c\x01\x00", 0),
+    ],
+)
+def test_a_key_frame_that_began_to_come_whole_or_not(payload: bytes, begun: int):
+    machine = H264Depacketizer()
+    machine.gap()
+    send(machine, [payload], 1, marker=False)
+    send(machine, [payload], 1)
+    assert machine.keyframes_begun == begun
+
+
+# Recovery points: streams without a second IDR.
+
+RECOVERY = b"\x06\x06\x01\xc4\x80"
+SLICE_SECOND = b"\x41\x40" + bytes(range(50))
+
+
+@pytest.mark.parametrize("began", [100, 2**32 - 5 * 90_000])
+def test_long_after_a_loss_a_recovery_point_will_do(began: int):
+    machine = started()
+    at = lambda ticks: (began + ticks) & 0xFFFFFFFF  # noqa: E731
+    assert len(send(machine, [SLICE], at(0))) == 1
+    machine.gap()
+    assert send(machine, [RECOVERY, SLICE], at(3000)) == []
+    machine.gap()
+    # The second loss does not begin the waiting anew.
+    assert send(machine, [RECOVERY, SLICE], at(RECOVERY_PATIENCE - 1)) == []
+    assert send(machine, [SLICE], at(RECOVERY_PATIENCE)) == []
+    late = at(RECOVERY_PATIENCE + 1)
+    assert nals(send(machine, [SPS, PPS, SEI, RECOVERY, SLICE], late)) == [[SPS, PPS, SEI, RECOVERY, SLICE]]
+    assert not machine.awaiting_idr
+    [unit] = send(machine, [SLICE], at(RECOVERY_PATIENCE + 3000))
+    assert not unit.keyframe
+    assert machine.drops == {DropReason.H264_AWAITING_IDR: 3}
+
+
+def test_a_recovery_point_whose_first_slice_is_missing():
+    machine = started()
+    machine.gap()
+    assert send(machine, [RECOVERY, SLICE_SECOND], 2 * RECOVERY_PATIENCE) == []
+    [unit] = send(machine, [RECOVERY, SLICE, SLICE_SECOND], 2 * RECOVERY_PATIENCE + 1)
+    assert not unit.keyframe
+
+
+def test_a_stream_does_not_begin_at_a_recovery_point():
+    machine = H264Depacketizer()
+    assert send(machine, [SPS, PPS, RECOVERY, SLICE], 1) == []
+    assert machine.awaiting_idr
+    assert nals(send(machine, [IDR], 2)) == [[SPS, PPS, IDR]]
+
+
 # Broken packets: the unit is discarded, once, with its reason.
 
 
@@ -374,7 +470,7 @@ def test_the_largest_unit():
     assert [len(nal) for nal in units[0].nals] == [2 + MAX_NAL_BYTES // 2] * 3
 
 
-KNOWN = [SPS, PPS, SEI, AUD, IDR, IDR_SECOND, SLICE, START, MIDDLE, END, b"", aggregate([SPS, PPS])]
+KNOWN = [SPS, PPS, SEI, RECOVERY, AUD, IDR, IDR_SECOND, SLICE, START, MIDDLE, END, b"", aggregate([SPS, PPS])]
 PIECES = st.one_of(st.sampled_from(KNOWN), st.binary(max_size=8))
 STEPS = st.lists(st.tuples(PIECES, st.integers(0, 3), st.booleans(), st.booleans()), max_size=20)
 
@@ -382,13 +478,16 @@ STEPS = st.lists(st.tuples(PIECES, st.integers(0, 3), st.booleans(), st.booleans
 @given(STEPS)
 def test_whatever_comes_units_have_slices_and_begin_with_an_idr(steps: list[tuple[bytes, int, bool, bool]]):
     machine = H264Depacketizer()
+    begun = False
     for payload, timestamp, marker, lost in steps:
         if lost:
             machine.gap()
         awaiting = machine.awaiting_idr
         units = machine.push(payload, timestamp, marker)
         assert len(units) <= 2
-        assert not (awaiting and units) or units[0].keyframe
+        if awaiting and units:
+            assert units[0].keyframe or (begun and RECOVERY[:2] in [nal[:2] for nal in units[0].nals])
+            begun = True
         for unit in units:
             kinds = {nal_type(nal) for nal in unit.nals}
             assert kinds & {1, 2, 3, 4, 5}

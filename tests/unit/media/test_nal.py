@@ -4,7 +4,15 @@ from hypothesis import strategies as st
 from tests.peers.h264 import annexb_join, annexb_split
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.nal import BitReader, NalType, nal_type, remove_emulation_prevention, to_avcc
+from whipway.media.nal import (
+    MAX_SEI_BYTES,
+    BitReader,
+    NalType,
+    has_recovery_point,
+    nal_type,
+    remove_emulation_prevention,
+    to_avcc,
+)
 
 
 def reader(bits: str) -> BitReader:
@@ -91,6 +99,41 @@ def test_reading_past_the_end():
         bits.u(2)
     assert error.value.reason == DropReason.H264_MALFORMED
     assert bits.flag()
+
+
+USER_DATA = b"\x05\x11" + bytes(range(1, 18))
+RECOVERY = b"\x06\x01\xc4"
+LONG = b"\x05\xff\x01" + bytes(256)
+
+
+@pytest.mark.parametrize(
+    ("nal", "found"),
+    [
+        (b"\x06" + RECOVERY + b"\x80", True),
+        (b"\x66" + USER_DATA + RECOVERY + b"\x80", True),
+        (b"\x06" + LONG.replace(bytes(256), b"\x07" * 256) + RECOVERY + b"\x80", True),
+        # Emulation prevention bytes do not count for the size.
+        (b"\x06\x05\x04\x00\x00\x03\x00\x00" + RECOVERY + b"\x80", True),
+        (b"\x06" + USER_DATA + b"\x80", False),
+        # 6 as a size, in a payload, and as a type of more than one byte.
+        (b"\x06\x05\x06\x06\x06\x06\x06\x06\x06\x80", False),
+        (b"\x06\xff\x06\x01\xc4\x80", False),
+        (b"\x41" + RECOVERY + b"\x80", False),
+        (b"\x06", False),
+        (b"\x06\x80", False),
+        (b"\x06\x05\x80", False),
+        (b"\x06\xff\xff\xff\xff", False),
+        (b"\x06\x05\xff\xff\xff", False),
+        (b"\x06" + b"\x05\x01\x05" * MAX_SEI_BYTES + RECOVERY + b"\x80", False),
+    ],
+)
+def test_recovery_points(nal: bytes, found: bool):
+    assert has_recovery_point(nal) == found
+
+
+@given(st.binary(max_size=40) | st.lists(st.sampled_from([0, 3, 5, 6, 255])).map(bytes))
+def test_searching_any_bytes_ends(body: bytes):
+    has_recovery_point(b"\x06" + body)
 
 
 def test_annexb_of_the_peer():

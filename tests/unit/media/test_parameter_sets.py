@@ -6,7 +6,14 @@ from tests.peers.h264 import encode
 
 from whipway.failures import DropReason, ParseError
 from whipway.media.nal import NalType, nal_type, to_avcc
-from whipway.media.parameter_sets import MAX_SET_BYTES, ParameterSets, SequenceParameterSet, parse_sps
+from whipway.media.parameter_sets import (
+    MAX_SET_BYTES,
+    MAX_STREAM_SETS_BYTES,
+    MAX_UNIT_SETS,
+    ParameterSets,
+    SequenceParameterSet,
+    parse_sps,
+)
 
 
 class Bits:
@@ -376,6 +383,45 @@ def test_a_bad_set_changes_nothing(nal: bytes, reason: DropReason):
     assert sets.configuration() == before
     assert sets.sps is not None
     assert sets.sps.width == 640
+
+
+def test_more_sets_in_a_unit_than_there_are_ids():
+    sets = ParameterSets([make_sps(), make_pps()])
+    before = sets.configuration()
+    assert not sets.update([make_sps(), *[make_pps()] * (MAX_UNIT_SETS - 1)])
+    with pytest.raises(ParseError) as error:
+        sets.update([make_sps(size=(80, 45)), *[make_pps()] * MAX_UNIT_SETS])
+    assert error.value.reason == DropReason.H264_TOO_LARGE
+    assert sets.configuration() == before
+
+
+def test_large_sets_that_come_one_by_one():
+    sets = ParameterSets([make_sps()])
+    size = MAX_STREAM_SETS_BYTES // 10
+    for number in range(9):
+        assert sets.update([make_pps(number) + bytes(size)])
+    before = sets.configuration()
+    with pytest.raises(ParseError) as error:
+        sets.update([make_pps(9) + bytes(size)])
+    assert error.value.reason == DropReason.H264_TOO_LARGE
+    assert sets.configuration() == before
+
+
+POC_0 = Bits().ue(0, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "never"),
+    [
+        ({"profile": 77, "poc": POC_0}, False),
+        ({"profile": 77, "poc": POC_2}, True),
+        ({"profile": 66, "poc": POC_0}, True),
+        ({"profile": 100, "poc": POC_0, "high": FORMAT_420}, False),
+        ({"profile": 100, "poc": POC_0, "high": FORMAT_420, "constraints": 0x10}, True),
+    ],
+)
+def test_streams_that_never_reorder(fields: dict, never: bool):
+    assert parse_sps(make_sps(**fields)).never_reorders == never
 
 
 @given(st.binary(max_size=60))

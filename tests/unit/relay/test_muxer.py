@@ -3,7 +3,7 @@ import struct
 
 import av
 import pytest
-from tests.peers import h264, opus
+from tests.peers import h264, opus, x264
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
@@ -259,6 +259,93 @@ def test_a_packet_that_is_not_opus_is_counted_and_takes_no_header_with_it(sounds
     assert kinds(muxer.push(AudioFrame(0, b"", START_US))) == [METADATA, AUDIO_HEADER]
     assert muxer.drops == {DropReason.OPUS_MALFORMED: 1}
     assert SOUND in kinds(push_all(muxer, [*frames(sounds)]))
+
+
+# B-frames: tags have decoding times.
+
+PYRAMID = {"bframes": "3", "b-adapt": "0", "b-pyramid": "normal"}
+DEPTH = 2
+
+
+@pytest.fixture(scope="module")
+def reordered() -> list[x264.EncodedPicture]:
+    """Pictures that need a reorder depth of 2: 0 4 2 1 3 8 …"""
+    return x264.encode(16, options=PYRAMID)
+
+
+def units_of(pictures: list[x264.EncodedPicture], start_us: int = START_US) -> list[AccessUnit]:
+    return [unit(picture.nals, start_us + picture.pts * 100 // 9) for picture in pictures]
+
+
+def composition(tag: Tag) -> int:
+    return int.from_bytes(tag.payload[2:5], "big", signed=True)
+
+
+def shown_at(tags: list[Tag]) -> list[int]:
+    return [tag.timestamp_ms + composition(tag) for tag in of_kind(TagKind.VIDEO, tags)]
+
+
+def test_tags_of_b_frames_are_in_decoding_time(reordered):
+    muxer = make_muxer(audio=False)
+    assert not muxer.reordered
+    tags = [tag for one in units_of(reordered) for tag in muxer.push(one)]
+    assert kinds(tags)[:3] == [METADATA, VIDEO_HEADER, KEYFRAME]
+    assert [tag.timestamp_ms for tag in tags[:3]] == [0, 0, 0]
+    video = of_kind(TagKind.VIDEO, tags)
+    assert [tag.timestamp_ms for tag in video] == [round(number * 100 / 3) for number in range(16)]
+    assert shown_at(tags) == [round((picture.pts / 3000 + DEPTH) * 100 / 3) for picture in reordered]
+    assert muxer.reordered
+
+
+def test_pictures_in_order_are_shown_when_they_are_decoded(pictures):
+    muxer = make_muxer(audio=False)
+    video = of_kind(TagKind.VIDEO, push_all(muxer, [*units(pictures)]))
+    assert {composition(tag) for tag in video} == {0}
+    assert not muxer.reordered
+
+
+@pytest.mark.parametrize("lead_us", [-150_000, -20_000, 0, 20_000])
+def test_sound_stays_with_the_pictures_shown(reordered, lead_us: int):
+    """`lead_us`: when the sound begins, against the first picture shown."""
+    muxer = make_muxer()
+    video = list(zip(itertools.count(START_US, FRAME_US), units_of(reordered), strict=False))
+    sound = [(one.time_us, one) for one in frames(opus.encode(20), START_US + lead_us)]
+    arrivals = sorted([*video, *sound], key=lambda arrival: arrival[0])
+    tags = [tag for _, one in arrivals for tag in muxer.push(one)]
+    audio = of_kind(TagKind.AUDIO, tags)
+    shown = shown_at(tags)
+    assert shown[0] == round(DEPTH * 100 / 3)
+    # What comes before the first picture is left out.
+    first_us = min(time - START_US for time, _ in sound if time >= START_US)
+    for number, tag in enumerate(audio):
+        assert abs(tag.timestamp_ms - shown[0] - first_us / 1000 - number * 1024 / 48) <= 1
+    assert len(audio) > 5
+    assert min(tag.timestamp_ms for tag in tags) == 0
+
+
+def test_b_frames_behind_sound_that_began_the_stream(reordered, sounds):
+    """Pictures due before the stream's zero are squeezed in behind it, and shown in time all the same."""
+    muxer = make_muxer()
+    muxer.push(AudioFrame(0, sounds[0], START_US))
+    muxer.push(AudioFrame(0, sounds[1], START_US + VIDEO_WAIT_US))
+    late = START_US + VIDEO_WAIT_US
+    tags = [tag for one in units_of(reordered, late) for tag in muxer.push(one)]
+    video = of_kind(TagKind.VIDEO, tags)
+    assert [tag.timestamp_ms for tag in video[:5]] == [0, 1, 2, 33, 67]
+    assert shown_at(tags) == [round(picture.pts / 90) for picture in reordered]
+
+
+def test_a_picture_that_comes_too_late_to_be_shown_in_time_is_shown_at_once(reordered):
+    [sets] = [sets_of(picture.nals) for picture in x264.encode(1, options={"bframes": "1"})]
+    muxer = make_muxer(audio=False, parameter_sets=sets)
+    media = units_of(reordered)
+    for one in media:
+        one.nals = without_sets(one.nals)
+    video = of_kind(TagKind.VIDEO, [tag for one in media for tag in muxer.push(one)])
+    times = [tag.timestamp_ms for tag in video]
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    assert (times[3], composition(video[3])) == (times[2] + 1, 0)
+    assert min(composition(tag) for tag in video) == 0
 
 
 # Audio that was negotiated and stays away.
