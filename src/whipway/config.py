@@ -70,6 +70,8 @@ class MediaSettings(_Section):
     port: Port = 8200
     public_addresses: Annotated[list[IpAddress], BeforeValidator(_split_commas), Field(max_length=8)] = []
     """Announced as ICE candidates. Empty: `host`, or this machine's own address when `host` is a wildcard."""
+    public_port: Port = 0
+    """Announced with them, where a NAT or a container maps another port to `port`. 0: the real one."""
 
 
 class RtmpSettings(_Section):
@@ -88,6 +90,8 @@ class SessionSettings(_Section):
     silence_timeout: Seconds = 5.0
     """Seconds an established client may be silent before its session is ended."""
     max_sessions: SessionCount = 1000
+    on_conflict: Literal["refuse", "takeover"] = "refuse"
+    """What a second publisher of a live stream gets: 409, or the stream. A silent one always gives way."""
 
 
 class LogSettings(_Section):

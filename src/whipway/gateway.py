@@ -68,6 +68,7 @@ class Gateway:
             self._link,
             lambda: secrets.token_urlsafe(SESSION_ID_BYTES),
             self._settings.session.max_sessions,
+            takes_over=self._settings.session.on_conflict == "takeover",
         )
         public_url = self._settings.http.public_url
         app = make_app(
@@ -144,9 +145,10 @@ class Gateway:
     def _make_worker(self, media: socket.socket) -> Worker:
         settings = self._settings
         addresses = announced_addresses(settings.media.host, settings.media.public_addresses)
+        port = settings.media.public_port or self.media_port
         return Worker(
             media,
-            announced=[(address, self.media_port) for address in addresses],
+            announced=[(address, port) for address in addresses],
             post_event=self._link.post_event,
             setup_timeout=settings.session.setup_timeout,
             silence_timeout=settings.session.silence_timeout,

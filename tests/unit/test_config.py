@@ -71,6 +71,14 @@ def test_abbreviations_keep_their_capitals() -> None:
     assert message == "http.public_url: URL scheme should be 'http' or 'https', got 'ftp://host'"
 
 
+def test_there_are_two_ways_to_treat_a_second_publisher() -> None:
+    assert load_settings().session.on_conflict == "refuse"
+    assert load_settings(flags={"session.on_conflict": "takeover"}).session.on_conflict == "takeover"
+    assert refused(flags={"session.on_conflict": "both"}) == (
+        "session.on_conflict: input should be 'refuse' or 'takeover', got 'both'"
+    )
+
+
 def test_a_section_is_no_key(tmp_path: Path) -> None:
     message = "http: this is a section; name a key in it, such as http.host"
     assert refused(flags={"http": "5"}) == message

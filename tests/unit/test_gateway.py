@@ -159,6 +159,50 @@ async def test_the_limit_of_sessions_is_that_of_the_settings() -> None:
         client.close()
 
 
+@pytest.mark.parametrize(("way", "status"), [("refuse", 409), ("takeover", 201)])
+async def test_two_publishers_of_one_stream(way: str, status: int) -> None:
+    async with running(session__on_conflict=way) as gateway, httpx.AsyncClient() as http:
+        first, location = await publish(gateway, http)
+        machine = WhipClient()
+        url = f"{gateway.http_url}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        response = await http.post(url, content=machine.offer, headers=SDP)
+        assert response.status_code == status
+        if way == "refuse":
+            assert (await http.delete(location)).status_code == 200
+        else:
+            second = await UdpClient.start(machine, response.text).connected()
+            assert (await http.delete(location)).status_code == 410
+            # The origin takes the new publisher: the old one is gone by then.
+            live = response.headers["location"]
+            async with asyncio.timeout(5):
+                while not (sinks := (await http.get(f"{live}/status")).json()["sinks"]) or (
+                    sinks[0]["state"] != "publishing"
+                ):
+                    await asyncio.sleep(0.01)
+            second.close()
+        first.close()
+
+
+async def test_the_public_port_is_announced() -> None:
+    async with running(media__public_port="40000") as gateway, httpx.AsyncClient() as http:
+        url = f"{gateway.http_url}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        answer = await http.post(url, content=WhipClient().offer, headers=SDP)
+        assert f" {HOST} 40000 typ host" in answer.text
+        assert gateway.media_port != 40000 and f" {gateway.media_port} " not in answer.text
+
+
+async def test_a_client_that_does_not_come_is_not_waited_for() -> None:
+    async with running(session__setup_timeout="0.1") as gateway, httpx.AsyncClient() as http:
+        url = f"{gateway.http_url}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        response = await http.post(url, content=WhipClient().offer, headers=SDP)
+        async with asyncio.timeout(5):
+            while (status := (await http.get(f"{response.headers['location']}/status")).json())[
+                "state"
+            ] != "ended":
+                await asyncio.sleep(0.01)
+        assert status["reason"] == "setup_timeout"
+
+
 async def test_a_client_that_falls_silent_is_let_go() -> None:
     async with running(session__silence_timeout="0.1") as gateway, httpx.AsyncClient() as http:
         client, location = await publish(gateway, http)

@@ -20,9 +20,11 @@ from tests.peers.whip_client import WhipClient
 
 from whipway import __version__
 from whipway.protocol.rtmp.server import PublishRequested
+from whipway.session.events import EndReason
 from whipway.streams.sessions import SessionDirectory
 from whipway.web.app import DASHBOARD, make_app
 from whipway.web.whip import MAX_OFFER_BYTES
+from whipway.worker import worker
 from whipway.worker.link import LocalLink
 from whipway.worker.sockets import bind_udp
 from whipway.worker.worker import Worker
@@ -67,9 +69,9 @@ class Served:
             url, content=content, headers=SDP | {k.replace("_", "-"): v for k, v in headers.items()}
         )
 
-    async def session(self) -> str:
+    async def session(self, name: str = "one") -> str:
         """The path of a new session."""
-        response = await self.post()
+        response = await self.post(f"stream_name={name}&stream_url={TARGET}")
         assert response.status_code == 201
         return response.headers["location"].removeprefix(BASE)
 
@@ -120,7 +122,7 @@ async def test_an_offer_is_answered_with_a_session(served: Served) -> None:
 
 
 async def test_every_session_has_its_own_url(served: Served) -> None:
-    assert await served.session() != await served.session()
+    assert await served.session("one") != await served.session("two")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ async def test_content_types_of_an_offer(served: Served, content_type: str) -> N
 async def test_queries_that_say_the_same(served: Served, query: str) -> None:
     assert (await served.post(query)).status_code == 201
     [broadcast] = served.worker._broadcasts.values()
-    assert broadcast.describe()["stream_name"] == "one"
+    assert broadcast.names.stream_name == "one"
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,7 @@ async def test_the_status_of_a_session(served: Served) -> None:
     assert response.headers["content-type"] == "application/json"
     snapshot = response.json()
     assert (snapshot["state"], snapshot["stream_name"], snapshot["reason"]) == ("connecting", "one", None)
+    assert snapshot["silent_for"] is None
     assert {track["kind"] for track in snapshot["tracks"]} == {"audio", "video"}
     await served.http.delete(path)
     snapshot = (await served.http.get(f"{path}/status")).json()
@@ -244,6 +247,84 @@ async def test_the_status_of_a_session(served: Served) -> None:
 async def test_unknown_sessions(served: Served) -> None:
     assert_problem(await served.http.delete(f"{ENDPOINT}/unknown"), 404, "session_unknown")
     assert_problem(await served.http.get(f"{ENDPOINT}/unknown/status"), 404, "session_unknown")
+
+
+# Two publishers of one stream
+
+
+@pytest.fixture
+def takeover(served: Served) -> Served:
+    """Where a live stream is given to who asks for it."""
+    served.directory._takes_over = True
+    return served
+
+
+async def test_a_stream_has_one_publisher(served: Served) -> None:
+    path = await served.session()
+    problem = assert_problem(await served.post(f"{QUERY}?other=arguments"), 409, "stream_busy")
+    for way_out in ("wait", "DELETE", "session.on_conflict"):
+        assert way_out in problem["detail"]
+    # The other session is nobody else's business.
+    assert path.rpartition("/")[2][:8] not in str(problem)
+    assert (await served.http.get(f"{path}/status")).json()["state"] == "connecting"
+    await served.http.delete(path)
+    assert (await served.post()).status_code == 201
+
+
+async def test_a_silent_publisher_gives_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await served.session()
+    monkeypatch.setattr(worker, "SILENT_AFTER", 0.0)
+    await served.session()
+    await assert_replaced(served, path)
+
+
+async def test_a_new_publisher_takes_over(takeover: Served) -> None:
+    path = await takeover.session()
+    await takeover.session()
+    await assert_replaced(takeover, path)
+
+
+async def assert_replaced(served: Served, path: str) -> None:
+    problem = assert_problem(await served.http.delete(path), 410, "session_over")
+    assert problem["detail"] == "It ended before: a new publisher took over the stream"
+    snapshot = (await served.http.get(f"{path}/status")).json()
+    assert (snapshot["state"], snapshot["reason"]) == ("ended", EndReason.REPLACED)
+    assert served.directory.live_count == len(served.worker._broadcasts) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [("hello", 400), ((OFFERS / "firefox_without_h264.sdp").read_text(), 422)],
+    ids=["no SDP", "no H.264"],
+)
+async def test_a_refused_offer_ends_nobody(takeover: Served, content: str, status: int) -> None:
+    path = await takeover.session()
+    assert (await takeover.post(content=content)).status_code == status
+    assert (await takeover.http.get(f"{path}/status")).json()["state"] == "connecting"
+
+
+async def test_a_full_server_still_changes_publishers(takeover: Served) -> None:
+    takeover.directory._max_sessions = 1
+    path = await takeover.session()
+    await takeover.session()
+    await assert_replaced(takeover, path)
+    assert_problem(await takeover.post(f"stream_name=two&stream_url={TARGET}"), 503, "server_full")
+
+
+@pytest.mark.parametrize("takes_over", [False, True])
+async def test_many_publishers_and_deletes_at_once(served: Served, takes_over: bool) -> None:
+    served.directory._takes_over = takes_over
+    path = await served.session()
+    requests = [served.post() for _ in range(4)]
+    *posted, deleted = await asyncio.gather(*requests, served.http.delete(path))
+    statuses = [response.status_code for response in posted]
+    assert set(statuses) <= {201, 409} and deleted.status_code in (200, 410)
+    created = [response.headers["location"].removeprefix(BASE) for response in posted if response.is_success]
+    states = [(await served.http.get(f"{each}/status")).json()["state"] for each in (path, *created)]
+    assert states.count("ended") == len(states) - len(served.worker._broadcasts)
+    assert len(served.worker._broadcasts) <= 1
+    if takes_over:
+        assert statuses == [201] * 4 and len(served.worker._broadcasts) == 1
 
 
 # What is refused
@@ -359,7 +440,7 @@ async def test_a_body_without_end_is_not_read_to_the_end(served: Served) -> None
 
 async def test_a_full_server(served: Served) -> None:
     served.directory._max_sessions = 1
-    path = await served.session()
+    path = await served.session("two")
     assert_problem(await served.post(), 503, "server_full")
     assert len(served.worker._broadcasts) == 1
     await served.http.delete(path)

@@ -14,6 +14,8 @@ class EndReason(StrEnum):
 
     DELETED = "deleted"
     """The client sent DELETE to the session URL."""
+    REPLACED = "replaced"
+    """A new publisher took over the stream."""
     CLIENT_CLOSED = "client_closed"
     """The client ended DTLS (close_notify) or RTP (BYE)."""
     SETUP_TIMEOUT = "setup_timeout"

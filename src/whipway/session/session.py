@@ -119,6 +119,16 @@ class Session:
         """Tell whether something authentic came from the client at or after `moment`."""
         return self.transport.last_heard is not None and self.transport.last_heard >= moment
 
+    def silent_for(self, now: float) -> float | None:
+        """Seconds since something authentic came from the client; None before the first."""
+        heard = self.transport.last_heard
+        return None if heard is None else now - heard
+
+    def is_silent(self, seconds: float, now: float) -> bool:
+        """Tell whether nothing authentic came for so long, or ever since the session was made."""
+        heard = self.transport.last_heard
+        return now - (self._created_at if heard is None else heard) >= seconds
+
     def drops(self) -> Counter[DropReason]:
         """Everything that was not used, by reason."""
         counts = self._drops.copy()

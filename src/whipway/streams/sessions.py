@@ -6,10 +6,11 @@ It knows workers only as links that carry plain messages (docs/architecture.md, 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
+from whipway.protocol.rtmp.url import parse_rtmp_url
 from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
     CreateSession,
@@ -44,7 +45,7 @@ class SessionOver(Exception):
 
 
 class SessionNotCreated(Exception):
-    """The worker refused. `kind` is "malformed", "unsupported" or "full"."""
+    """The worker refused. `kind` is "malformed", "unsupported", "busy" or "full"."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -52,15 +53,32 @@ class SessionNotCreated(Exception):
         self.detail = detail
 
 
-class SessionDirectory:
-    """Creates, finds and ends sessions over one worker's link."""
+class _Live(NamedTuple):
+    stream_key: str
+    last_words: asyncio.Future[SessionEnded]
+    """The promise of them."""
 
-    def __init__(self, link: WorkerLink, new_session_id: Callable[[], str], max_sessions: int) -> None:
+
+class SessionDirectory:
+    """Creates, finds and ends sessions over one worker's link.
+
+    `takes_over` says what happens to a stream that is being published when another publisher asks for it:
+    the new one gets it, or is refused. A stream whose publisher has fallen silent is the new one's anyway.
+    """
+
+    def __init__(
+        self,
+        link: WorkerLink,
+        new_session_id: Callable[[], str],
+        max_sessions: int,
+        *,
+        takes_over: bool = False,
+    ) -> None:
         self._link = link
         self._new_session_id = new_session_id
         self._max_sessions = max_sessions
-        self._live: dict[str, asyncio.Future[SessionEnded]] = {}
-        """The live sessions, each with the promise of its last words."""
+        self._takes_over = takes_over
+        self._live: dict[str, _Live] = {}
         self._ended: OrderedDict[str, SessionEnded] = OrderedDict()
 
     @property
@@ -72,13 +90,15 @@ class SessionDirectory:
         self, *, offer: str, stream_name: str, stream_url: str, audio_bitrate: int
     ) -> SessionCreated:
         """Ask the worker for a session. Raises SessionNotCreated, and nothing is left behind then."""
-        if len(self._live) >= self._max_sessions:
-            raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+        key = stream_key(stream_url, stream_name)
+        self._require_room(key)
         session_id = self._new_session_id()
-        self._live[session_id] = asyncio.get_running_loop().create_future()
+        self._live[session_id] = _Live(key, asyncio.get_running_loop().create_future())
         try:
             reply = await self._link.request(
-                CreateSession(session_id, offer, stream_name, stream_url, audio_bitrate)
+                CreateSession(
+                    session_id, offer, stream_name, stream_url, audio_bitrate, key, self._takes_over
+                )
             )
         except BaseException:
             self._live.pop(session_id, None)
@@ -120,6 +140,12 @@ class SessionDirectory:
         async for event in self._link.events():
             self._remember(event)
 
+    def _require_room(self, key: str) -> None:
+        """Where the stream has a session already, the worker has the new one take its place or refuses it."""
+        is_full = len(self._live) >= self._max_sessions
+        if is_full and not any(each.stream_key == key for each in self._live.values()):
+            raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+
     def _require_live(self, session_id: str) -> None:
         if session_id in self._ended:
             raise SessionOver(self._ended[session_id])
@@ -134,16 +160,27 @@ class SessionDirectory:
             raise SessionNotFound(session_id)
         try:
             async with asyncio.timeout(EVENT_TIMEOUT):
-                return await asyncio.shield(self._live[session_id])  # Others may be waiting for it as well.
+                # Shielded: others may be waiting for it as well.
+                return await asyncio.shield(self._live[session_id].last_words)
         except TimeoutError:
             self._live.pop(session_id, None)
             raise SessionNotFound(session_id) from None
 
     def _remember(self, ended: SessionEnded) -> None:
-        promise = self._live.pop(ended.session_id, None)
-        if promise is not None:
-            promise.set_result(ended)
+        live = self._live.pop(ended.session_id, None)
+        if live is not None:
+            live.last_words.set_result(ended)
         self._ended[ended.session_id] = ended
         while len(self._ended) > MAX_REMEMBERED:
             self._ended.popitem(last=False)
         log.info("session ended", session=ended.session_id[:8], reason=ended.reason, detail=ended.detail)
+
+
+def stream_key(stream_url: str, stream_name: str) -> str:
+    """The same for two targets that are one stream: where players find it, without anybody's arguments.
+
+    Arguments are secrets as often as not, and differ from one publisher to the next.
+    """
+    url = parse_rtmp_url(stream_url)
+    host, app, name = url.host, url.app.partition("?")[0].strip("/"), stream_name.partition("?")[0].strip("/")
+    return f"{host}:{url.port}/{app}/{name}"

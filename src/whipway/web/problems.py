@@ -31,6 +31,7 @@ class ProblemKind(Enum):
     BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
     SESSION_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such session")
     SESSION_OVER = (HTTPStatus.GONE, "The session has ended")
+    STREAM_BUSY = (HTTPStatus.CONFLICT, "The stream is being published")
     SERVER_FULL = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full")
 
     @property

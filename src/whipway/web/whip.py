@@ -34,6 +34,7 @@ PARAMETERS = frozenset({"stream_name", "stream_url", "audio_bitrate"})
 _REFUSALS = {
     "malformed": ProblemKind.MALFORMED_SDP,
     "unsupported": ProblemKind.UNSUPPORTED_OFFER,
+    "busy": ProblemKind.STREAM_BUSY,
     "full": ProblemKind.SERVER_FULL,
 }
 

@@ -4,7 +4,7 @@ The data goes one way: `Session` → media units → `Muxer` → tags → `SinkC
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, assert_never
+from typing import Any, NamedTuple, Protocol, assert_never
 
 import structlog
 
@@ -26,6 +26,18 @@ class MakeSink(Protocol):
     def __call__(self, on_event: Callable[[SinkEvent], None]) -> SinkConnection: ...
 
 
+class Names(NamedTuple):
+    """What a broadcast is known by."""
+
+    session_id: str
+    ufrag: str
+    """Of our side: STUN to it belongs to this session."""
+    stream_name: str
+    """Without the publisher's arguments, which may be secrets."""
+    stream_key: str
+    """The same for two sessions that would publish one stream."""
+
+
 class Broadcast:
     """Drives one session. `on_ended` is called once, when everything is released."""
 
@@ -36,24 +48,20 @@ class Broadcast:
         make_sink: MakeSink,
         send_datagram: SendDatagram,
         on_ended: Callable[["Broadcast", Ended], None],
-        *,
-        session_id: str,
-        ufrag: str,
-        stream_name: str,
+        names: Names,
     ) -> None:
         self.session = session
-        self.session_id = session_id
-        self.ufrag = ufrag
+        self.names = names
+        self.session_id = names.session_id
         self.addresses: list[Address] = []
         """Where its datagrams come from, the latest last."""
-        self._stream_name = stream_name
         self._muxer = muxer
         self._make_sink = make_sink
         self._sink: SinkConnection | None = None
         self._send_datagram = send_datagram
         self._on_ended = on_ended
         self._released = False
-        self._log = structlog.get_logger("broadcast").bind(session=session_id[:8])
+        self._log = structlog.get_logger("broadcast").bind(session=names.session_id[:8])
 
     def pump(self) -> None:
         """Take everything the session has to give: after each batch of input."""
@@ -80,10 +88,12 @@ class Broadcast:
         finally:
             self._release(self.session.ended or Ended(reason, detail))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, now: float) -> dict[str, Any]:
         """The session's snapshot with its sinks."""
         snapshot = describe_session(self.session)
-        snapshot["stream_name"] = self._stream_name
+        snapshot["stream_name"] = self.names.stream_name
+        silent_for = self.session.silent_for(now)
+        snapshot["silent_for"] = None if silent_for is None else round(silent_for, 3)
         snapshot["size"] = self._muxer.size
         drops = snapshot["drops"]
         for reason, count in self._muxer.drops.items():
@@ -98,7 +108,7 @@ class Broadcast:
     def _on_sink_event(self, event: SinkEvent) -> None:
         match event:
             case SinkPublishing():
-                self._log.info("publishing", stream=self._stream_name)
+                self._log.info("publishing", stream=self.names.stream_name)
             case SinkFailed(reason, detail):
                 self._log.warning("sink failed", reason=reason, detail=detail)
                 self.end(EndReason.SINK_FAILED, detail)
@@ -113,9 +123,11 @@ class Broadcast:
     def _release(self, ended: Ended) -> None:
         if not self._released:
             self._released = True
-            if self._sink is not None:
-                self._sink.close()
-            self._on_ended(self, ended)
+            try:
+                if self._sink is not None:
+                    self._sink.close()
+            finally:
+                self._on_ended(self, ended)
 
 
 def _describe_sink(connection: SinkConnection) -> dict[str, Any]:

@@ -13,13 +13,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CreateSession:
-    """Ask for a session: the offer is the request's body, names and URL were checked by the gateway."""
+    """Ask for a session: the offer is the request's body, names and URL were checked by the gateway.
+
+    Of sessions with one `stream_key` there is never more than one: an acceptable offer ends one whose client
+    is silent, and with `takes_over` one that is alive as well. All of a stream's requests go to one worker.
+    """
 
     session_id: str
     offer: str
     stream_name: str
     stream_url: str
     audio_bitrate: int
+    stream_key: str
+    takes_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class SessionCreated:
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused:
-    """Reply: nothing was created. `kind` is "malformed", "unsupported" or "full"."""
+    """Reply: nothing was created or ended. `kind`: "malformed", "unsupported", "busy" or "full"."""
 
     session_id: str
     kind: str

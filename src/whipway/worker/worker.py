@@ -27,7 +27,7 @@ from whipway.relay.sink import Sink, SinkEvent
 from whipway.session.acceptance import accept_offer
 from whipway.session.events import Ended, EndReason
 from whipway.session.session import Timeouts
-from whipway.worker.broadcast import Broadcast
+from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
@@ -53,6 +53,13 @@ MAX_ADDRESSES = 8
 """Of one session: a client has a few interfaces, and moves now and then."""
 ADDRESS_HOLD = 2.0
 """Seconds for which an address stays with the session last heard from there."""
+SILENT_AFTER = 1.0
+"""Seconds. A live sender of sound sends 50 packets of it a second, so that whoever is quiet for so long has
+crashed, lost its network, or left without a word: its stream is free for the encoder that starts again."""
+BUSY = (
+    "another session is publishing this stream: wait until it ends, DELETE its session URL,"
+    ' or set session.on_conflict = "takeover"'
+)
 
 log = structlog.get_logger("worker")
 
@@ -78,6 +85,7 @@ class Worker:
         self._broadcasts: dict[str, Broadcast] = {}
         self._by_ufrag: dict[str, Broadcast] = {}
         self._by_address: dict[Address, Broadcast] = {}
+        self._by_stream: dict[str, Broadcast] = {}
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -94,7 +102,7 @@ class Worker:
                 broadcast = self._broadcasts.get(session_id)
                 if broadcast is None:
                     return UnknownSession(session_id)
-                return SessionDescribed(session_id, broadcast.describe())
+                return SessionDescribed(session_id, broadcast.describe(self._loop.time()))
 
     def close(self) -> None:
         """End every session politely and stop. Idempotent."""
@@ -124,29 +132,39 @@ class Worker:
             return SessionRefused(request.session_id, "malformed", error.detail)
         except NegotiationError as error:
             return SessionRefused(request.session_id, error.kind.value, error.detail)
+        holder = self._by_stream.get(request.stream_key)
+        if holder is not None and not (request.takes_over or self._is_silent(holder)):
+            return SessionRefused(request.session_id, "busy", BUSY)
         broadcast = Broadcast(
             accepted.session,
             _make_muxer(accepted.tracks, request.audio_bitrate),
             lambda on_event: _open_sink(request, on_event),
             self._send,
             self._forget,
-            session_id=request.session_id,
-            ufrag=accepted.ufrag,
-            # Without the publisher's arguments, which may be secrets.
-            stream_name=request.stream_name.partition("?")[0],
+            Names(
+                request.session_id, accepted.ufrag, request.stream_name.partition("?")[0], request.stream_key
+            ),
         )
+        if holder is not None:
+            # Not before everything that may be refused or go wrong. The RTMP server hears of this end first:
+            # the new session publishes once its client is connected, which takes the answer at least.
+            self._end_safely(holder, EndReason.REPLACED, "a new publisher took over the stream")
         self._broadcasts[request.session_id] = broadcast
         self._by_ufrag[accepted.ufrag] = broadcast
+        self._by_stream[request.stream_key] = broadcast
         if self._tick_timer is None:
             self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
         return SessionCreated(request.session_id, accepted.answer)
+
+    def _is_silent(self, broadcast: Broadcast) -> bool:
+        return broadcast.session.is_silent(SILENT_AFTER, self._loop.time())
 
     def _end(self, session_id: str, reason: EndReason) -> Reply:
         broadcast = self._broadcasts.get(session_id)
         if broadcast is None:
             return UnknownSession(session_id)
         self._end_safely(broadcast, reason)
-        return _ended(broadcast, Ended(reason))
+        return self._last_words(broadcast, Ended(reason))
 
     def _end_safely(self, broadcast: Broadcast, reason: EndReason, detail: str = "") -> None:
         try:
@@ -156,12 +174,17 @@ class Worker:
 
     def _forget(self, broadcast: Broadcast, ended: Ended) -> None:
         del self._broadcasts[broadcast.session_id]
-        del self._by_ufrag[broadcast.ufrag]
+        del self._by_ufrag[broadcast.names.ufrag]
+        del self._by_stream[broadcast.names.stream_key]
         for addr in broadcast.addresses:
             self._unroute(addr, broadcast)
         broadcast.addresses.clear()
         if ended.reason is not EndReason.DELETED:  # That one is told by the reply.
-            self._post_event(_ended(broadcast, ended))
+            self._post_event(self._last_words(broadcast, ended))
+
+    def _last_words(self, broadcast: Broadcast, ended: Ended) -> SessionEnded:
+        snapshot = broadcast.describe(self._loop.time())
+        return SessionEnded(broadcast.session_id, ended.reason.value, ended.detail, snapshot)
 
     def _on_readable(self) -> None:
         now = self._loop.time()
@@ -284,7 +307,3 @@ def _open_sink(request: CreateSession, on_event: Callable[[SinkEvent], None]) ->
         now=asyncio.get_running_loop().time(),
     )
     return SinkConnection(Sink(publisher), url, on_event)
-
-
-def _ended(broadcast: Broadcast, ended: Ended) -> SessionEnded:
-    return SessionEnded(broadcast.session_id, ended.reason.value, ended.detail, broadcast.describe())

@@ -13,6 +13,7 @@ def test_reasons_are_words_of_the_api():
         "deleted",
         "dtls_failed",
         "internal_error",
+        "replaced",
         "setup_timeout",
         "shutdown",
         "silence",

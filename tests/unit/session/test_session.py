@@ -118,6 +118,18 @@ class TestTime:
         assert network.session.was_heard_since(heard)
         assert not network.session.was_heard_since(heard + 0.001)
 
+    def test_how_long_it_has_been_silent(self):
+        session = make_network(client=WhipClient(checks=False)).session
+        assert session.silent_for(7.0) is None
+        # Who never came is as silent as the session is old.
+        assert not session.is_silent(1.0, 0.9)
+        assert session.is_silent(1.0, 1.0)
+        session = connect().session
+        heard = session.transport.last_heard
+        assert session.silent_for(heard + 3.0) == pytest.approx(3.0)
+        assert not session.is_silent(1.0, heard + 0.9)
+        assert session.is_silent(1.0, heard + 1.0)
+
     def test_deadlines_of_the_parts(self):
         network = connect(WhipClient(("audio",)))
         session, client = network.session, network.client

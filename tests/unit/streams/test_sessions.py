@@ -6,7 +6,13 @@ import pytest
 import structlog
 
 from whipway.streams import sessions
-from whipway.streams.sessions import SessionDirectory, SessionNotCreated, SessionNotFound, SessionOver
+from whipway.streams.sessions import (
+    SessionDirectory,
+    SessionNotCreated,
+    SessionNotFound,
+    SessionOver,
+    stream_key,
+)
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
@@ -48,6 +54,11 @@ class Worker:
     def _create(self, message: CreateSession) -> Reply:
         if self.refuses is not None:
             return self.refuses
+        for other in [each for each in self.sessions.values() if each.stream_key == message.stream_key]:
+            if not message.takes_over:
+                return SessionRefused(message.session_id, "busy", "it is alive")
+            del self.sessions[other.session_id]
+            self._events.put_nowait(SessionEnded(other.session_id, "replaced", "", {"state": "ended"}))
         self.sessions[message.session_id] = message
         return SessionCreated(message.session_id, "answer")
 
@@ -75,9 +86,16 @@ def directory(worker: Worker) -> SessionDirectory:
     return SessionDirectory(worker, lambda: f"id-{next(numbers)}", max_sessions=2)
 
 
-async def create(directory: SessionDirectory, name: str = "one") -> str:
+names = count(1)
+
+
+async def create(directory: SessionDirectory, name: str | None = None) -> str:
+    """The id of a new session, by default one of a stream of its own."""
     created = await directory.create(
-        offer="offer", stream_name=name, stream_url="rtmp://host/live", audio_bitrate=64_000
+        offer="offer",
+        stream_name=name or f"stream-{next(names)}",
+        stream_url="rtmp://host/live",
+        audio_bitrate=64_000,
     )
     assert created.answer == "answer"
     return created.session_id
@@ -91,7 +109,9 @@ async def follow(directory: SessionDirectory, worker: Worker) -> None:
 
 async def test_a_session_is_made_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
     assert await create(directory, "one?key=x") == "id-1"
-    assert worker.sessions["id-1"] == CreateSession("id-1", "offer", "one?key=x", "rtmp://host/live", 64_000)
+    assert worker.sessions["id-1"] == CreateSession(
+        "id-1", "offer", "one?key=x", "rtmp://host/live", 64_000, "host:1935/live/one", takes_over=False
+    )
     assert directory.live_count == 1
 
 
@@ -285,3 +305,101 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
     worker.request = answer  # type: ignore[method-assign]
     with pytest.raises(AssertionError):
         await directory.end(session_id, "deleted")
+
+
+# Two publishers of one stream
+
+
+@pytest.fixture
+def takes_over(directory: SessionDirectory) -> SessionDirectory:
+    """A directory that gives a stream to the next who wants it; full with two sessions."""
+    directory._takes_over = True
+    return directory
+
+
+async def test_the_way_of_treating_a_second_publisher_is_told_to_the_worker(worker: Worker) -> None:
+    directory = SessionDirectory(worker, lambda: "id", max_sessions=2, takes_over=True)
+    await create(directory)
+    assert worker.sessions["id"].takes_over
+
+
+async def test_who_is_refused_leaves_the_first_alone(directory: SessionDirectory, worker: Worker) -> None:
+    first = await create(directory, "one")
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory, "one?other=arguments")
+    assert caught.value.kind == "busy"
+    assert set(worker.sessions) == {first} and directory.live_count == 1
+
+
+async def test_who_is_replaced_is_told_so(takes_over: SessionDirectory, worker: Worker) -> None:
+    first, second = await create(takes_over, "one"), await create(takes_over, "one")
+    await follow(takes_over, worker)
+    assert set(worker.sessions) == {second} and takes_over.live_count == 1
+    with pytest.raises(SessionOver) as caught:
+        await takes_over.end(first, "deleted")
+    assert caught.value.ended.reason == "replaced"
+
+
+async def test_a_full_server_still_changes_publishers(takes_over: SessionDirectory, worker: Worker) -> None:
+    await create(takes_over, "one")
+    await create(takes_over, "two")
+    third = await create(takes_over, "two")
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(takes_over, "three")
+    assert caught.value.kind == "full"
+    await follow(takes_over, worker)
+    assert third in worker.sessions and takes_over.live_count == len(worker.sessions) == 2
+
+
+@pytest.mark.parametrize("way", [False, True], ids=["refuse", "takeover"])
+async def test_of_many_at_once_one_has_the_stream(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch, way: bool
+) -> None:
+    directory._takes_over = way
+    ask = worker.request
+
+    async def ask_slowly(message: Request) -> Reply:
+        await asyncio.sleep(0)
+        reply = await ask(message)
+        await asyncio.sleep(0)
+        return reply
+
+    monkeypatch.setattr(worker, "request", ask_slowly)
+    await create(directory, "other")
+    outcomes = await asyncio.gather(*(create(directory, "one") for _ in range(5)), return_exceptions=True)
+    await follow(directory, worker)
+    winners = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    losers = [outcome for outcome in outcomes if isinstance(outcome, SessionNotCreated)]
+    assert len(winners) == (5 if way else 1) and len(losers) == (0 if way else 4)
+    assert {loser.kind for loser in losers} <= {"busy"}
+    [holder] = [each.session_id for each in worker.sessions.values() if each.stream_name == "one"]
+    assert holder in winners and directory.live_count == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("rtmp://host/live", "one"),
+        ("rtmp://HOST/live", "one"),
+        ("rtmp://host:1935/live/", "one"),
+        ("rtmp://host/live?token=x", "one"),
+        ("rtmp://host/live", "one?passcode=abc"),
+        ("rtmp://host/live", "/one/"),
+    ],
+)
+def test_one_stream(url: str, name: str) -> None:
+    assert stream_key(url, name) == "host:1935/live/one"
+
+
+def test_other_streams() -> None:
+    targets = [
+        ("rtmp://host/live", "one"),
+        ("rtmp://host/live", "One"),
+        ("rtmp://host/live", "two"),
+        ("rtmp://host/Live", "one"),
+        ("rtmp://host:1936/live", "one"),
+        ("rtmps://host/live", "one"),
+        ("rtmp://other/live", "one"),
+        ("rtmp://[::1]/live", "one"),
+    ]
+    assert len({stream_key(*target) for target in targets}) == len(targets)

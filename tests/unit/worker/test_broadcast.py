@@ -14,7 +14,7 @@ from whipway.relay import sink
 from whipway.relay.muxer import Muxer, Tag
 from whipway.relay.sink import Sink, SinkState
 from whipway.session.events import Connected, Ended, EndReason, Event
-from whipway.worker.broadcast import Broadcast
+from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.sink_connection import SinkConnection
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +58,7 @@ class Parts:
     def __init__(self, port: int, *events: Event) -> None:
         self.ends: list[Ended] = []
         self.sinks: list[Sink] = []
+        self.connections: list[SinkConnection] = []
         self._url = parse_rtmp_url(f"rtmp://{HOST}:{port}/live")
         self.muxer = CountingMuxer(has_video=False, make_transcoder=lambda: Transcoder(bitrate=64_000))
         self.broadcast = Broadcast(
@@ -66,16 +67,15 @@ class Parts:
             self._make_sink,
             lambda data, addr: None,
             lambda broadcast, ended: self.ends.append(ended),
-            session_id="one",
-            ufrag="ufrag",
-            stream_name="one",
+            Names("one", "ufrag", "one", "host/live/one"),
         )
 
     def _make_sink(self, on_event: object) -> SinkConnection:
         now = asyncio.get_running_loop().time()
         publisher = Publisher(app="live", tc_url=self._url.tc_url, stream_name="one", random=bytes, now=now)
         self.sinks.append(Sink(publisher))
-        return SinkConnection(self.sinks[-1], self._url, on_event)  # type: ignore[arg-type]
+        self.connections.append(SinkConnection(self.sinks[-1], self._url, on_event))  # type: ignore[arg-type]
+        return self.connections[-1]
 
 
 def sounds(count: int) -> list[AudioFrame]:
@@ -116,3 +116,18 @@ async def test_media_before_the_connection_has_no_sink() -> None:
     assert parts.muxer.pushed == 0 and parts.sinks == []
     parts.broadcast.end(EndReason.DELETED)
     assert parts.ends == [Ended(EndReason.DELETED)]
+
+
+async def test_a_sink_that_cannot_be_closed_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def boom(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"))
+        parts.broadcast.pump()
+        with monkeypatch.context() as patched:
+            patched.setattr(SinkConnection, "close", boom)
+            with pytest.raises(RuntimeError):
+                parts.broadcast.end(EndReason.DELETED)
+        assert parts.ends == [Ended(EndReason.DELETED)]
+        parts.connections[0].close()

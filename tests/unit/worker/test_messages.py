@@ -23,7 +23,9 @@ from whipway.worker.messages import (
 
 SNAPSHOT = {"state": "ended", "size": [320, 180], "detail": None, "tracks": [{"lost": 3, "rate": 0.5}]}
 MESSAGES: list[AnyMessage] = [
-    CreateSession("id", "v=0\r\n", "näme?key=\u2713", "rtmp://host/live", 128_000),
+    CreateSession(
+        "id", "v=0\r\n", "näme?key=\u2713", "rtmp://host/live", 128_000, "host:1935/live/näme", True
+    ),
     EndSession("id", "deleted"),
     DescribeSession("id"),
     SessionCreated("id", "v=0\r\n"),

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,8 +15,9 @@ from tests.peers.whip_client import WhipClient
 from whipway.failures import DropReason
 from whipway.media import flv
 from whipway.origin.server import OriginServer
-from whipway.protocol.rtmp.server import PublishRequested
+from whipway.protocol.rtmp.server import PublishEnded, PublishRequested
 from whipway.relay.muxer import Muxer
+from whipway.relay.sink import SinkState
 from whipway.session.events import EndReason
 from whipway.session.session import Session
 from whipway.worker import worker as worker_module
@@ -67,13 +69,20 @@ class Served:
         self.is_closed = False
 
     def create(
-        self, session_id: str, offer: str, *, name: str | None = None, url: str | None = None
+        self,
+        session_id: str,
+        offer: str,
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        takes_over: bool = False,
     ) -> object:
-        url = url or f"rtmp://{HOST}:{self.rtmp_port}/live"
-        return self.worker.handle(CreateSession(session_id, offer, name or session_id, url, 128_000))
+        name, url = name or session_id, url or f"rtmp://{HOST}:{self.rtmp_port}/live"
+        key = f"{url}/{name}"
+        return self.worker.handle(CreateSession(session_id, offer, name, url, 128_000, key, takes_over))
 
     async def client(
-        self, session_id: str = "one", machine: WhipClient | None = None, **target: str
+        self, session_id: str = "one", machine: WhipClient | None = None, **target: Any
     ) -> UdpClient:
         """A client with a session of this id, connecting."""
         machine = machine or WhipClient()
@@ -108,7 +117,7 @@ class Served:
     def is_empty(self) -> bool:
         """Whether the worker has forgotten every session."""
         worker = self.worker
-        return not (worker._broadcasts or worker._by_ufrag or worker._by_address)
+        return not (worker._broadcasts or worker._by_ufrag or worker._by_address or worker._by_stream)
 
 
 @pytest.fixture
@@ -352,6 +361,107 @@ async def test_parameter_sets_nobody_can_read_cost_their_picture_only(served: Se
     assert served.describe()["drops"][DropReason.H264_MALFORMED] == 1
 
 
+# Two publishers of one stream
+
+
+async def test_a_live_stream_is_not_given_away(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    refused = served.create("two", WhipClient().offer, name="one")
+    assert isinstance(refused, SessionRefused) and refused.kind == "busy"
+    for way_out in ("wait", "DELETE", "session.on_conflict"):
+        assert way_out in refused.detail
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    assert set(served.worker._broadcasts) == {"one"} and served.events == []
+
+
+async def test_a_live_stream_is_taken_over_where_that_is_wanted(served: Served, pictures, sounds) -> None:
+    first = await served.live()
+    player = await served.player()
+    send(first, pictures, sounds)
+    await until(lambda: player.bodies)
+    second = await served.client("two", name="one", takes_over=True)
+    ended = await served.ended()
+    assert (ended.session_id, ended.reason) == ("one", EndReason.REPLACED)
+    assert ended.detail == "a new publisher took over the stream"
+    assert (ended.snapshot["state"], ended.snapshot["reason"]) == ("ended", "replaced")
+    # Both are told: the old client by close_notify, the players by the end of the old publish.
+    await until(lambda: [type(event).__name__ for event in first.machine.events()][-1:] == ["DtlsClosed"])
+    await player.wait_for_status("NetStream.Play.UnpublishNotify")
+    await second.connected()
+    await until(lambda: "live/one" in served.origin.streams)
+    again = await served.player()
+    send(second, pictures, sounds)
+    await until(lambda: served.describe("two")["sinks"][0]["frames"] == len(pictures))
+    await until(lambda: again.bodies)
+    assert len(served.events) == 1
+
+
+async def test_the_old_publish_is_over_before_the_answer(served: Served) -> None:
+    async with listening() as listener:
+        url = f"rtmp://{HOST}:{listener.port}/live"
+        await (await served.client("one", name="one", url=url)).connected()
+        server = await listener.connection()
+        await until(lambda: server.events)
+        [connection] = [each._sink for each in served.worker._broadcasts.values()]
+        assert isinstance(
+            served.create("two", WhipClient().offer, name="one", url=url, takes_over=True), SessionCreated
+        )
+        assert connection.machine.state is SinkState.CLOSED and connection.transport.is_closing()
+        await until(lambda: server.lost)
+        assert isinstance(server.events[-1], PublishEnded)
+
+
+@pytest.mark.parametrize("came", [False, True], ids=["never came", "fell silent"])
+async def test_a_silent_session_gives_way(served: Served, monkeypatch, came: bool) -> None:
+    if came:
+        (await served.live()).close()
+        served.clients.clear()
+    else:
+        served.create("one", WhipClient().offer)
+    monkeypatch.setattr(worker_module, "SILENT_AFTER", 60.0)
+    assert isinstance(served.create("two", WhipClient().offer, name="one"), SessionRefused)
+    monkeypatch.setattr(worker_module, "SILENT_AFTER", 0.1)
+    async with asyncio.timeout(5):
+        while not isinstance(served.create("two", WhipClient().offer, name="one"), SessionCreated):
+            await asyncio.sleep(0.01)
+    ended = await served.ended()
+    assert (ended.session_id, ended.reason) == ("one", EndReason.REPLACED)
+    silent_for = ended.snapshot["silent_for"]
+    assert silent_for >= 0.1 if came else silent_for is None
+
+
+@pytest.mark.parametrize("offer", ["this is no SDP", (OFFERS / "firefox_without_h264.sdp").read_text()])
+async def test_a_refused_offer_ends_nobody(served: Served, offer: str) -> None:
+    served.create("one", WhipClient().offer)
+    refused = served.create("two", offer, name="one", takes_over=True)
+    assert isinstance(refused, SessionRefused) and refused.kind != "busy"
+    assert set(served.worker._broadcasts) == {"one"} and served.events == []
+
+
+async def test_a_bug_while_the_old_one_ends_does_not_cost_the_new_one(served: Served, monkeypatch) -> None:
+    await served.live()
+    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    second = await served.client("two", name="one", takes_over=True)
+    assert [(event.session_id, event.reason) for event in served.events] == [("one", EndReason.REPLACED)]
+    await second.connected()
+    assert set(served.worker._broadcasts) == {"two"}
+
+
+async def test_the_stream_is_free_after_every_end(served: Served) -> None:
+    served.create("one", WhipClient().offer)
+    served.worker.handle(EndSession("one", "deleted"))
+    assert isinstance(served.create("two", WhipClient().offer, name="one"), SessionCreated)
+    assert isinstance(served.create("three", WhipClient().offer), SessionCreated)
+
+
+async def test_a_snapshot_tells_how_long_the_client_has_been_silent(served: Served) -> None:
+    served.create("two", WhipClient().offer)
+    assert served.describe("two")["silent_for"] is None
+    await served.live()
+    assert 0.0 <= served.describe()["silent_for"] < 5.0
+
+
 def boom(*_: object, **__: object) -> None:
     raise RuntimeError("a bug")
 
@@ -415,3 +525,34 @@ async def test_a_bug_at_shutdown_does_not_stop_it(served: Served, monkeypatch) -
     assert {event.session_id for event in served.events} == {"one", "two"}
     assert {event.reason for event in served.events} == {EndReason.SHUTDOWN}
     await until(lambda: not served.origin.connections)
+
+
+async def test_a_socket_that_fails_now_and_then_costs_nothing(served: Served, pictures, sounds) -> None:
+    """ICMP errors come up at the next call, whoever they were about; a full buffer is a lost datagram."""
+
+    class Moody:
+        calls = lost = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def recvfrom(self, size: int) -> tuple[bytes, Any]:
+            self.calls += 1
+            if self.calls % 3 == 0:
+                raise ConnectionRefusedError
+            return real.recvfrom(size)
+
+        def sendto(self, data: bytes, addr: Any) -> None:
+            if data[0] < 64:  # Reports may be lost.
+                real.sendto(data, addr)
+            else:
+                self.lost += 1
+                raise BlockingIOError
+
+    real = served.worker._socket
+    served.worker._socket = moody = Moody()  # type: ignore[assignment]
+    client = await served.live()
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    await until(lambda: moody.lost)
+    assert client.machine.received == []
