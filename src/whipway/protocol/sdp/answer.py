@@ -3,29 +3,32 @@
 `negotiate` judges an offer and either says what will be received or refuses the whole of it: RFC 9725, 4.4.3
 asks for that instead of rejecting single media descriptions. `build_answer` adds this side's transport. What
 is accepted stands in the tables at the top; the answer speaks in the offer's own payload types and ids.
-Which codecs, and how they are answered, stands in `codecs`. Left out on purpose: simulcast (the first layer
-is received) and data channels (answered as rejected).
+Which codecs and header extensions are taken, and how they are answered, stands in `codecs` and `extensions`.
+Left out on purpose: simulcast (the first layer is received) and data channels (answered as rejected).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
 from whipway.protocol.sdp.codecs import (
+    NACK,
     NEEDED,
+    REMB,
+    TRANSPORT_CC,
     answer_codecs,
+    is_retransmission,
     offered_names,
     parameter_sets,
+    profile_level_id,
     retransmissions,
 )
 from whipway.protocol.sdp.description import Description, MediaDescription, Mid, PayloadType, Ssrc
+from whipway.protocol.sdp.extensions import MID_URI, TRANSPORT_CC_URI, ambiguous_ids, answer_extensions
 from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup, parse_fingerprint
 
-MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
-HEADER_EXTENSIONS = (MID_URI,)
-"""RTP header extensions this server reads."""
 HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 """RFC 8122, 5 lists weaker ones; a certificate is not trusted by those."""
 PROTOCOLS = frozenset(
@@ -33,7 +36,6 @@ PROTOCOLS = frozenset(
 )
 """RFC 9429, 5.1.2: with ICE and DTLS they all mean the same, and the answer repeats the one offered."""
 
-_MAX_EXTENSION_ID = 255
 _PORT = 9
 """The discard port: with ICE the candidates say where to (RFC 9429, 5.2.1)."""
 
@@ -75,14 +77,28 @@ class TrackDescription:
     """Those of Opus or H.264, the preferred one first."""
     clock_rate: int
     ssrcs: tuple[Ssrc, ...]
-    """As announced, those that repair others last; often there are none."""
+    """As announced: first the primaries, which send `payload_types`, then those that repair them. Often
+    there are none."""
     rtx: dict[PayloadType, PayloadType]
-    """Offered retransmissions of `payload_types` (RFC 4588): the rtx payload type to the one it repeats."""
+    """Agreed retransmissions of `payload_types` (RFC 4588): the rtx payload type to the one it repeats."""
     mid_extension_id: int | None
     sprop_parameter_sets: tuple[bytes, ...]
     """NAL units from the offer (RFC 6184, 8.1). Hints: those in the stream count."""
     stereo: bool
     """The offer says stereo will be sent. A hint: many senders say nothing; each packet tells."""
+    repair_ssrcs: dict[Ssrc, Ssrc] = field(default_factory=dict)
+    """The SSRC that repairs (sends `rtx`) to the primary it repairs; no SSRC is both. As announced in
+    FID groups (RFC 5576, 4.2), whether they are in `ssrcs` or not."""
+    nack: bool = False
+    """Lost packets may be asked for by generic NACK (RFC 4585, 6.2.1). This and `remb` are agreed for each
+    payload type; here they are told for the preferred one."""
+    remb: bool = False
+    """REMB is the congestion feedback to send; not agreed for a payload type with transport-wide feedback."""
+    transport_cc_extension_id: int | None = None
+    """Packets carry their transport-wide number in this extension, and the sender wants feedback on it."""
+    profile_level_id: str | None = None
+    """H.264's profile and level as announced for the preferred payload type: six lower-case hexadecimal
+    digits (RFC 6184, 8.1). A hint: the parameter sets in the stream count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,10 @@ def negotiate(offer: Description) -> Negotiation:
         raise _unsupported("the offer is ICE-lite, as is this server; full ICE is needed")
     transport = _select_transport(offer, active, bundle)
     ufrag, pwd = _credentials(transport)
-    answered = tuple(_accept(media) if media in active else _reject(media) for media in offer.media)
+    ambiguous = ambiguous_ids(active)
+    answered = tuple(
+        _accept(media, ambiguous) if media in active else _reject(media) for media in offer.media
+    )
     return Negotiation(
         remote_ufrag=ufrag,
         remote_pwd=pwd,
@@ -268,10 +287,14 @@ def _reject(media: MediaDescription) -> MediaDescription:
     )
 
 
-def _accept(media: MediaDescription) -> MediaDescription:
-    codecs = answer_codecs(media)
+def _accept(media: MediaDescription, ambiguous: Collection[int]) -> MediaDescription:
+    extensions = answer_extensions(media, ambiguous)
+    codecs = answer_codecs(media, transport_cc=TRANSPORT_CC_URI in extensions)
     if not codecs:
         raise _unsupported(f"{media.kind} offers {offered_names(media)}; {NEEDED[media.kind]} is needed")
+    if not any(TRANSPORT_CC in codec.feedback for codec in codecs.values()):
+        # Numbers that no feedback is wanted on would only make the packets longer.
+        extensions.pop(TRANSPORT_CC_URI, None)
     return MediaDescription(
         kind=media.kind,
         port=_PORT,
@@ -280,35 +303,52 @@ def _accept(media: MediaDescription) -> MediaDescription:
         mid=media.mid,
         direction=Direction.RECVONLY,
         codecs=codecs,
-        extmap={uri: media.extmap[uri] for uri in HEADER_EXTENSIONS if _fits(media.extmap.get(uri))},
+        extmap=extensions,
         rtcp_mux=True,
         rtcp_mux_only=media.rtcp_mux_only,
         rtcp_rsize=media.rtcp_rsize,
     )
 
 
-def _fits(extension_id: int | None) -> bool:
-    """RFC 8285, 5: ids above these only stand for ids still to be chosen."""
-    return extension_id is not None and extension_id <= _MAX_EXTENSION_ID
-
-
 def _describe_track(offered: MediaDescription, answered: MediaDescription) -> TrackDescription:
-    payload_types = tuple(pt for pt, codec in answered.codecs.items() if codec.name.lower() != "rtx")
+    payload_types = tuple(pt for pt, codec in answered.codecs.items() if not is_retransmission(codec))
     codecs = [offered.codecs[pt] for pt in payload_types]
+    agreed = answered.codecs[payload_types[0]]
+    repairs = _repairs(offered)
     return TrackDescription(
         mid=offered.mid,
         kind=offered.kind,
         payload_types=payload_types,
-        clock_rate=codecs[0].clock_rate,
-        ssrcs=_primary_first(offered),
-        rtx=retransmissions(offered, payload_types),
-        mid_extension_id=answered.extmap.get(MID_URI),
+        clock_rate=agreed.clock_rate,
+        ssrcs=tuple(sorted(offered.ssrcs, key=repairs.__contains__)),
+        rtx=retransmissions(answered, payload_types),
+        mid_extension_id=_extension_id(answered, MID_URI),
         sprop_parameter_sets=tuple(chain.from_iterable(map(parameter_sets, codecs))),
         stereo=any(codec.parameters.get("sprop-stereo") == "1" for codec in codecs),
+        repair_ssrcs=repairs,
+        nack=NACK in agreed.feedback,
+        remb=REMB in agreed.feedback,
+        transport_cc_extension_id=_extension_id(answered, TRANSPORT_CC_URI),
+        profile_level_id=profile_level_id(agreed),
     )
 
 
-def _primary_first(media: MediaDescription) -> tuple[Ssrc, ...]:
-    """RFC 5576, 4.2: in a FID group the first SSRC is the media, the others repeat it."""
-    others = {ssrc for group in media.ssrc_groups if group.semantics == "FID" for ssrc in group.ssrcs[1:]}
-    return tuple(sorted(media.ssrcs, key=others.__contains__))
+def _extension_id(media: MediaDescription, uri: str) -> int | None:
+    return media.extmap[uri].id if uri in media.extmap else None
+
+
+def _repairs(media: MediaDescription) -> dict[Ssrc, Ssrc]:
+    """RFC 5576, 4.2: in a FID group the first SSRC is the media, the others repeat it.
+
+    A group is not believed where it contradicts one before it.
+    """
+    repairs: dict[Ssrc, Ssrc] = {}
+    primaries: set[int] = set()
+    for group in media.ssrc_groups:
+        if group.semantics != "FID" or not group.ssrcs or group.ssrcs[0] in repairs:
+            continue
+        primaries.add(group.ssrcs[0])
+        for ssrc in group.ssrcs[1:]:
+            if ssrc not in primaries:
+                repairs.setdefault(Ssrc(ssrc), Ssrc(group.ssrcs[0]))
+    return repairs

@@ -16,6 +16,7 @@ from whipway.protocol.sdp import grammar
 from whipway.protocol.sdp.grammar import (
     Candidate,
     Direction,
+    ExtMap,
     Fingerprint,
     Line,
     Setup,
@@ -72,8 +73,8 @@ class MediaDescription:
     direction: Direction = Direction.SENDRECV
     codecs: dict[PayloadType, Codec] = field(default_factory=dict)
     """In the order of `formats`, the first preferred; formats without `a=rtpmap` are left out."""
-    extmap: dict[str, int] = field(default_factory=dict)
-    """Header extensions the describer would send, URI to id (RFC 8285)."""
+    extmap: dict[str, ExtMap] = field(default_factory=dict)
+    """Header extensions by their URI (RFC 8285); the direction is the describer's own."""
     extmap_allow_mixed: bool = False
     ssrcs: tuple[Ssrc, ...] = ()
     ssrc_groups: tuple[SsrcGroup, ...] = ()
@@ -113,7 +114,7 @@ class MediaDescription:
         yield from (f"{name}:{value}" for name, value in values.items() if value)
         yield from (f"fingerprint:{fingerprint.serialize()}" for fingerprint in self.fingerprints)
         yield from (name for name, present in flags.items() if present)
-        yield from (f"extmap:{number} {uri}" for uri, number in self.extmap.items())
+        yield from (f"extmap:{extension.serialize()}" for extension in self.extmap.values())
         for codec in self.codecs.values():
             yield from codec.attributes()
         yield from (f"candidate:{candidate.serialize()}" for candidate in self.candidates)
@@ -229,7 +230,7 @@ class _Shared:
     """Attributes that may stand at either level, as read from one of them."""
 
     direction: Direction | None
-    extmap: dict[str, int]
+    extmap: dict[str, ExtMap]
     extmap_allow_mixed: bool
     ice_ufrag: str | None
     ice_pwd: str | None
@@ -283,11 +284,8 @@ def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
     )
 
 
-def _extensions(attributes: _Attributes) -> dict[str, int]:
-    """Those the describer may put into packets; RFC 8285, 5: the direction is its own."""
-    sent = (Direction.SENDRECV, Direction.SENDONLY)
-    found = attributes.every("extmap", grammar.parse_extmap)
-    return {extension.uri: extension.id for extension in found if extension.direction in sent}
+def _extensions(attributes: _Attributes) -> dict[str, ExtMap]:
+    return {extension.uri: extension for extension in attributes.every("extmap", grammar.parse_extmap)}
 
 
 def _codecs(number: int, media: grammar.MediaLine, own: _Attributes) -> dict[PayloadType, Codec]:

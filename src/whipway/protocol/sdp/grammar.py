@@ -116,6 +116,11 @@ class ExtMap(NamedTuple):
     direction: Direction
     uri: str
 
+    def serialize(self) -> str:
+        """The value of an `a=extmap` line; without a direction it is sendrecv."""
+        direction = "" if self.direction is Direction.SENDRECV else f"/{self.direction}"
+        return f"{self.id}{direction} {self.uri}"
+
 
 class SsrcGroup(NamedTuple):
     """`a=ssrc-group` (RFC 5576, 4.2), for instance `FID <media> <retransmission>` (RFC 4588)."""
@@ -250,7 +255,10 @@ def parse_group(value: str) -> tuple[str, tuple[str, ...]]:
 def parse_rtpmap(value: str) -> RtpMap:
     """See `RtpMap`."""
     match = _match(_RTPMAP, value, "rtpmap")
-    return RtpMap(_payload_type(match[1]), match[2], int(match[3]), int(match[4] or 1))
+    # RFC 8866, 6.6 and 9: both are of the kind `integer`, which is at least 1.
+    clock_rate = _integer(match[3], 1, 9_999_999, "clock rate")
+    channels = _integer(match[4] or "1", 1, 999, "channels")
+    return RtpMap(_payload_type(match[1]), match[2], clock_rate, channels)
 
 
 def parse_fmtp(value: str) -> tuple[int, dict[str, str]]:

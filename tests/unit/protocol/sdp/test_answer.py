@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
-from whipway.protocol.sdp import codecs
 from whipway.protocol.sdp.answer import (
-    MID_URI,
     HostCandidate,
     Negotiation,
     NegotiationError,
     Refusal,
+    TrackDescription,
     build_answer,
     negotiate,
 )
@@ -30,7 +29,8 @@ from whipway.protocol.sdp.description import (
     PayloadType,
     parse_description,
 )
-from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup
+from whipway.protocol.sdp.extensions import MID_URI, TRANSPORT_CC_URI
+from whipway.protocol.sdp.grammar import Candidate, Direction, ExtMap, Fingerprint, Setup
 
 OFFERS = Path(__file__).parents[3] / "data" / "offers"
 STORED = {path.stem: path.read_bytes() for path in OFFERS.glob("*.sdp")}
@@ -228,11 +228,15 @@ def test_answers_mirror_the_offer(name: str) -> None:
         assert media.rtcp_mux
         assert (media.rtcp_mux_only, media.rtcp_rsize) == (theirs.rtcp_mux_only, theirs.rtcp_rsize)
         assert not media.bundle_only
-        assert set(media.extmap.items()) == {item for item in theirs.extmap.items() if item[0] == MID_URI}
+        assert media.extmap.items() <= theirs.extmap.items()
+        assert media.formats == tuple(str(pt) for pt in media.codecs)
         tagged = media.mid == answer.bundle[0]
         assert media.end_of_candidates is tagged
         assert len(media.candidates) == tagged
-        assert set(media.codecs) <= set(theirs.codecs)
+        for pt, codec in media.codecs.items():
+            mirrored = theirs.codecs[pt]
+            assert codec.is_a(mirrored.name, mirrored.clock_rate, mirrored.channels)
+            assert set(codec.feedback) <= set(mirrored.feedback)
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -243,7 +247,7 @@ def test_answers_are_read_by_another_implementation(name: str) -> None:
     accepted = [media for media in answer.media if media.port]
     assert [media.rtp.muxId for media in accepted] == [track.mid for track in negotiation.tracks]
     assert [[codec.payloadType for codec in media.rtp.codecs] for media in accepted] == [
-        list(track.payload_types) for track in negotiation.tracks
+        [*track.payload_types, *track.rtx] for track in negotiation.tracks
     ]
     assert {media.direction for media in accepted} == {"recvonly"}
     assert {media.ice.usernameFragment for media in accepted} == {"srvr"}
@@ -271,7 +275,7 @@ def test_the_answer_to_obs_to_the_letter() -> None:
         f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\n{transport(1)}"
         "a=rtpmap:96 H264/90000\r\n"
         "a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
-        "a=rtcp-fb:96 nack pli\r\n"
+        "a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 goog-remb\r\n"
     )
 
 
@@ -303,14 +307,14 @@ def test_ice_options_are_announced_when_given() -> None:
     assert [media.ice_options for media in parse_description(text).media] == [("trickle", "ice2")] * 2
 
 
-def test_retransmission_switched_on_is_answered_but_no_track_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(codecs, "ANSWER_RTX", True)
-    negotiation = negotiate(offer("ffmpeg"))
-    assert negotiation.media[1].formats == ("106", "105")
-    assert negotiation.tracks[1].payload_types == (106,)
-    assert negotiation.tracks[1].rtx == {105: 106}
+def test_the_answer_to_the_video_of_ffmpeg_to_the_letter() -> None:
+    text = answer_to(negotiate(offer("ffmpeg")))
+    assert "m=video 9 UDP/TLS/RTP/SAVPF 106 105\r\n" in text
+    assert text.endswith(
+        "a=rtpmap:106 H264/90000\r\n"
+        "a=fmtp:106 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42000b\r\n"
+        "a=rtcp-fb:106 nack\r\na=rtpmap:105 rtx/90000\r\na=fmtp:105 apt=106\r\n"
+    )
 
 
 # What else an offer may be
@@ -373,19 +377,188 @@ def test_only_fingerprints_by_good_hashes_are_kept() -> None:
     assert negotiate(described(section("audio", fingerprints=(weak, strong)))).fingerprints == (strong,)
 
 
+# Feedback, retransmissions, header extensions
+
+
+def extmap(*extensions: tuple[int, str]) -> dict[str, ExtMap]:
+    return {uri: ExtMap(number, Direction.SENDRECV, uri) for number, uri in extensions}
+
+
+def h264(payload_type: int, *feedback: str, mode: str = "1") -> Codec:
+    return Codec(PayloadType(payload_type), "H264", 90_000, 1, {"packetization-mode": mode}, feedback)
+
+
+def track_of(negotiation: Negotiation, kind: str) -> TrackDescription:
+    return next(track for track in negotiation.tracks if track.kind == kind)
+
+
+FULL = ("nack", "nack pli", "ccm fir", "transport-cc")
+REMB = ("nack", "nack pli", "goog-remb")
+CHROMIUM_RTX = {103: 102, 109: 108, 117: 116, 107: 104, 115: 114, 40: 39}
+
+
+@pytest.mark.parametrize(
+    ("name", "audio", "video", "rtx", "extensions"),
+    [
+        ("aiortc", (), REMB, {100: 99, 102: 101}, ([MID_URI], [MID_URI])),
+        ("chromium", ("transport-cc",), FULL, CHROMIUM_RTX, ([MID_URI, TRANSPORT_CC_URI],) * 2),
+        ("chromium_simulcast", ("transport-cc",), FULL, CHROMIUM_RTX, ([MID_URI, TRANSPORT_CC_URI],) * 2),
+        ("ffmpeg", (), ("nack",), {105: 106}, ([], [])),
+        ("ffmpeg_active", (), ("nack",), {105: 106}, ([], [])),
+        # It offers transport-cc without the header extension that carries the numbers.
+        ("gstreamer", ("nack",), ("nack", "nack pli", "ccm fir"), {}, ([], [])),
+        ("libdatachannel", (), REMB, {}, ([], [])),
+        ("obs", (), REMB, {}, ([], [])),
+    ],
+)
+def test_feedback_and_retransmissions_in_the_answers(
+    name: str,
+    audio: tuple[str, ...],
+    video: tuple[str, ...],
+    rtx: dict[int, int],
+    extensions: tuple[list[str], list[str]],
+) -> None:
+    answer = parse_description(answer_to(negotiate(offer(name)), HostCandidate("192.0.2.1", 5000)))
+    by_kind = {media.kind: media for media in answer.media if media.port}
+    feedback = {
+        kind: {codec.feedback for codec in media.codecs.values() if codec.name != "rtx"}
+        for kind, media in by_kind.items()
+    }
+    assert feedback == {"audio": {audio}, "video": {video}}
+    repeats = [codec for codec in by_kind["video"].codecs.values() if codec.name == "rtx"]
+    assert {codec.payload_type: codec.parameters for codec in repeats} == {
+        pt: {"apt": str(apt)} for pt, apt in rtx.items()
+    }
+    assert all(codec.feedback == () for codec in repeats)
+    names = [codec.name for codec in by_kind["video"].codecs.values()]
+    assert names == sorted(names, key=lambda name: name == "rtx")
+    assert (list(by_kind["audio"].extmap), list(by_kind["video"].extmap)) == extensions
+
+
+@pytest.mark.parametrize(
+    ("name", "nack", "remb", "transport_cc", "profile", "repairs"),
+    [
+        ("aiortc", True, True, None, "42001f", {1535305955: 3481881338}),
+        ("chromium", True, False, 3, "42001f", {2193166330: 3074063387}),
+        ("chromium_simulcast", True, False, 3, "42001f", {}),
+        # It names the repairing SSRC in the group alone.
+        ("ffmpeg", True, False, None, "42000b", {1088983307: 1088983306}),
+        ("ffmpeg_active", True, False, None, "42000b", {2094751505: 2094751504}),
+        ("gstreamer", True, False, None, "42c01f", {}),
+        ("libdatachannel", True, True, None, "42e01f", {}),
+        ("obs", True, True, None, "42e01f", {}),
+    ],
+)
+def test_feedback_and_retransmissions_of_the_video_track(
+    name: str, nack: bool, remb: bool, transport_cc: int | None, profile: str, repairs: dict[int, int]
+) -> None:
+    video = track_of(negotiate(offer(name)), "video")
+    assert (video.nack, video.remb, video.transport_cc_extension_id) == (nack, remb, transport_cc)
+    assert (video.profile_level_id, video.repair_ssrcs) == (profile, repairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "nack", "transport_cc"),
+    [("chromium", False, 3), ("chromium_audio", False, 3), ("gstreamer", True, None), ("obs", False, None)],
+)
+def test_feedback_of_the_audio_track(name: str, nack: bool, transport_cc: int | None) -> None:
+    audio = track_of(negotiate(offer(name)), "audio")
+    assert (audio.nack, audio.remb, audio.transport_cc_extension_id) == (nack, False, transport_cc)
+    assert (audio.profile_level_id, audio.repair_ssrcs, audio.rtx) == (None, {}, {})
+
+
+def test_feedback_for_all_payload_types_is_answered_for_each_codec() -> None:
+    answered = negotiate(changed("ffmpeg", "a=rtcp-fb:106 nack", "a=rtcp-fb:* nack")).media[1]
+    assert [codec.feedback for codec in answered.codecs.values()] == [("nack",), ()]
+
+
+def test_remb_where_the_transport_wide_numbers_have_no_extension() -> None:
+    line = f"a=extmap:3 {TRANSPORT_CC_URI}\r\n"
+    negotiation = negotiate(changed("chromium", line, ""))
+    video = track_of(negotiation, "video")
+    assert (video.remb, video.transport_cc_extension_id) == (True, None)
+    assert "transport-cc" not in answer_to(negotiation)
+    assert TRANSPORT_CC_URI not in answer_to(negotiation)
+
+
+def test_transport_wide_numbers_are_not_asked_for_without_the_feedback() -> None:
+    codecs = {PayloadType(96): h264(96, "goog-remb")}
+    media = section("video", codecs=codecs, extmap=extmap((3, TRANSPORT_CC_URI), (4, MID_URI)))
+    negotiation = negotiate(described(media))
+    assert list(negotiation.media[0].extmap) == [MID_URI]
+    (video,) = negotiation.tracks
+    assert (video.remb, video.mid_extension_id, video.transport_cc_extension_id) == (True, 4, None)
+
+
+def test_tracks_tell_what_is_agreed_for_the_preferred_payload_type() -> None:
+    codecs = {
+        PayloadType(96): h264(96, "nack", "goog-remb", mode="0"),
+        PayloadType(97): h264(97, "nack pli", "transport-cc"),
+    }
+    media = section("video", codecs=codecs, extmap=extmap((3, TRANSPORT_CC_URI)))
+    (video,) = negotiate(described(media)).tracks
+    assert video.payload_types == (97, 96)
+    assert (video.nack, video.remb, video.transport_cc_extension_id) == (False, False, 3)
+
+
+def test_extensions_that_are_only_sent_are_answered_as_only_received() -> None:
+    text = f"extmap:3 {TRANSPORT_CC_URI}"
+    negotiation = negotiate(changed("chromium", text, text.replace("3", "3/sendonly", 1)))
+    assert answer_to(negotiation).count(f"a=extmap:3/recvonly {TRANSPORT_CC_URI}\r\n") == 2
+    assert track_of(negotiation, "video").transport_cc_extension_id == 3
+    negotiation = negotiate(changed("chromium", text, text.replace("3", "3/recvonly", 1)))
+    assert TRANSPORT_CC_URI not in answer_to(negotiation)
+    assert track_of(negotiation, "video").remb
+
+
 def test_extension_ids_that_do_not_fit_a_packet_are_not_answered() -> None:
-    (track,) = negotiate(described(section("audio", extmap={MID_URI: 255}))).tracks
+    (track,) = negotiate(described(section("audio", extmap=extmap((255, MID_URI))))).tracks
     assert track.mid_extension_id == 255
-    (track,) = negotiate(described(section("audio", extmap={MID_URI: 256}))).tracks
+    (track,) = negotiate(described(section("audio", extmap=extmap((256, MID_URI))))).tracks
     assert track.mid_extension_id is None
+
+
+def test_an_extension_id_with_two_meanings_is_not_answered() -> None:
+    video = section(
+        "video",
+        codecs={PayloadType(96): h264(96, "transport-cc")},
+        extmap=extmap((3, TRANSPORT_CC_URI), (4, MID_URI)),
+    )
+    negotiation = negotiate(described(section("audio", extmap=extmap((3, MID_URI))), video))
+    assert [list(media.extmap) for media in negotiation.media] == [[], [MID_URI]]
+    assert negotiation.media[1].codecs[PayloadType(96)].feedback == ()
 
 
 def test_repairing_ssrcs_come_last_whatever_their_place() -> None:
     text = "a=ssrc-group:FID 3074063387 2193166330"
     (_, video) = negotiate(changed("chromium", text, "a=ssrc-group:FID 2193166330 3074063387")).tracks
     assert video.ssrcs == (2193166330, 3074063387)
+    assert video.repair_ssrcs == {3074063387: 2193166330}
     (_, video) = negotiate(changed("chromium", text, "a=ssrc-group:SIM 2193166330 3074063387")).tracks
     assert video.ssrcs == (3074063387, 2193166330)
+    assert video.repair_ssrcs == {}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("FID 1 2, FID 3 4", {2: 1, 4: 3}),
+        ("FID 1 2 3", {2: 1, 3: 1}),
+        ("FID 1 1", {}),
+        ("FID", {}),
+        ("FID 1", {}),
+        # The first group is believed.
+        ("FID 1 2, FID 3 2", {2: 1}),
+        ("FID 1 2, FID 2 1", {2: 1}),
+        ("FID 1 2, FID 2 3", {2: 1}),
+        ("FID 2 3, FID 1 2 4", {3: 2, 4: 1}),
+        ("FEC-FR 1 2, FID 1 3", {3: 1}),
+    ],
+)
+def test_no_ssrc_both_repairs_and_is_repaired(groups: str, expected: dict[int, int]) -> None:
+    lines = "\r\n".join(f"a=ssrc-group:{group}" for group in groups.split(", "))
+    (_, video) = negotiate(changed("ffmpeg", "a=ssrc-group:FID 1088983306 1088983307", lines)).tracks
+    assert video.repair_ssrcs == expected
 
 
 # Refusals
@@ -502,4 +675,7 @@ def test_any_mutation_of_an_offer_is_taken_or_refused(
         assert [media.mid for media in answer.media if media.port] == [
             track.mid for track in negotiation.tracks
         ]
-        assert all(track.payload_types for track in negotiation.tracks)
+        for track in negotiation.tracks:
+            assert set(track.rtx.values()) <= set(track.payload_types)
+            assert not track.rtx.keys() & set(track.payload_types)
+            assert not track.repair_ssrcs.keys() & set(track.repair_ssrcs.values())

@@ -16,7 +16,7 @@ from whipway.protocol.sdp.description import (
     PayloadType,
     parse_description,
 )
-from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup, SsrcGroup
+from whipway.protocol.sdp.grammar import Candidate, Direction, ExtMap, Fingerprint, Setup, SsrcGroup
 
 OFFERS = Path(__file__).parents[3] / "data" / "offers"
 HEAD = "v=0\no=- 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\n"
@@ -27,6 +27,10 @@ SHA_256 = ":".join(["AB"] * 32)
 def media(lines: str, session: str = "") -> MediaDescription:
     (section,) = parse_description(HEAD + session + VIDEO + lines).media
     return section
+
+
+def extmap(*extensions: ExtMap) -> dict[str, ExtMap]:
+    return {extension.uri: extension for extension in extensions}
 
 
 def detail(text: str | bytes) -> str:
@@ -58,7 +62,7 @@ def test_chromium_offer() -> None:
         "nack pli",
     )
     assert video.codecs[PayloadType(107)] == Codec(PayloadType(107), "rtx", 90_000, 1, {"apt": "104"})
-    assert video.extmap["urn:ietf:params:rtp-hdrext:sdes:mid"] == 4
+    assert video.extmap["urn:ietf:params:rtp-hdrext:sdes:mid"].id == 4
     assert video.extmap_allow_mixed
     assert video.ssrcs == (3074063387, 2193166330)
     assert video.ssrc_groups == (SsrcGroup("FID", (3074063387, 2193166330)),)
@@ -97,7 +101,7 @@ def test_a_section_overrides_the_session() -> None:
     assert (inherited.ice_ufrag, inherited.ice_pwd, inherited.ice_options) == ("sess", "s" * 22, ("ice2",))
     assert (inherited.setup, inherited.direction) == (Setup.ACTIVE, Direction.INACTIVE)
     assert inherited.fingerprints == (Fingerprint("sha-256", b"\xab" * 32),)
-    assert inherited.extmap == {"urn:one": 1, "urn:two": 2}
+    assert {uri: extension.id for uri, extension in inherited.extmap.items()} == {"urn:one": 1, "urn:two": 2}
     assert inherited.extmap_allow_mixed
     own = media(
         f"a=ice-ufrag:mine\na=ice-pwd:{'m' * 22}\na=ice-options:trickle\na=setup:passive\na=sendrecv\n"
@@ -107,7 +111,7 @@ def test_a_section_overrides_the_session() -> None:
     assert (own.ice_ufrag, own.ice_pwd, own.ice_options) == ("mine", "m" * 22, ("trickle",))
     assert (own.setup, own.direction) == (Setup.PASSIVE, Direction.SENDRECV)
     assert own.fingerprints == (Fingerprint("x", b"\x01"), Fingerprint("y", b"\x02"))
-    assert own.extmap == {"urn:one": 1, "urn:two": 3}
+    assert {uri: extension.id for uri, extension in own.extmap.items()} == {"urn:one": 1, "urn:two": 3}
 
 
 def test_what_is_not_said_has_its_default() -> None:
@@ -134,11 +138,13 @@ def test_sections_without_rtp_have_no_codecs() -> None:
     assert (section.mid, section.codecs) == ("2", {})
 
 
-def test_extensions_that_are_only_received_are_left_out() -> None:
-    lines = (
-        "a=extmap:1/recvonly urn:a\na=extmap:2/inactive urn:b\na=extmap:3/sendonly urn:c\na=extmap:4 urn:d\n"
+def test_extensions_have_a_direction_of_their_own() -> None:
+    lines = "a=extmap:1/recvonly urn:a\na=extmap:3/sendonly urn:c\na=extmap:4 urn:d\na=sendonly\n"
+    assert media(lines).extmap == extmap(
+        ExtMap(1, Direction.RECVONLY, "urn:a"),
+        ExtMap(3, Direction.SENDONLY, "urn:c"),
+        ExtMap(4, Direction.SENDRECV, "urn:d"),
     )
-    assert media(lines).extmap == {"urn:c": 3, "urn:d": 4}
 
 
 def test_only_the_first_bundle_group_counts() -> None:
@@ -198,7 +204,7 @@ def test_what_is_written_reads_back_the_same() -> None:
             PayloadType(97): Codec(PayloadType(97), "x", 48_000, 2, {"0-15": ""}),
             PayloadType(98): Codec(PayloadType(98), "PCMU", 8_000),
         },
-        extmap={"urn:ietf:params:rtp-hdrext:sdes:mid": 4},
+        extmap=extmap(ExtMap(4, Direction.SENDRECV, "urn:x"), ExtMap(5, Direction.RECVONLY, "urn:y")),
         ice_ufrag="abcd",
         ice_pwd="p" * 22,
         ice_options=("ice2", "trickle"),

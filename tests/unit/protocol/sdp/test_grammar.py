@@ -227,6 +227,8 @@ def test_values_that_parse(parse: Callable[[str], Any], value: str, expected: ob
         (grammar.parse_rtpmap, "128 H264/90000"),
         (grammar.parse_rtpmap, "96 H264/90000/2/2"),
         (grammar.parse_rtpmap, "96 H264/123456789"),
+        (grammar.parse_rtpmap, "96 H264/0"),
+        (grammar.parse_rtpmap, "111 opus/48000/0"),
         (grammar.parse_fmtp, "x a=b"),
         (grammar.parse_fmtp, "128 a=b"),
         (grammar.parse_fmtp, "96 a=\r"),
@@ -270,6 +272,11 @@ def test_candidates_and_fingerprints_are_written_as_they_are_read() -> None:
     assert grammar.parse_candidate(value).serialize() == value
     value = "sha-256 " + ":".join(f"{byte:02X}" for byte in range(32))
     assert grammar.parse_fingerprint(value).serialize() == value
+
+
+@pytest.mark.parametrize("value", ["4 urn:x", "4/recvonly urn:x", "4/sendonly urn:x", "4/inactive urn:x"])
+def test_extensions_are_written_as_they_are_read(value: str) -> None:
+    assert grammar.parse_extmap(value).serialize() == value
 
 
 @given(st.sampled_from(PARSERS), st.text())
