@@ -78,6 +78,12 @@ class RunningServer:
         return self._process.returncode if self._process else None
 
     @property
+    def process_id(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def rtmp_port(self) -> int:
         """Where the embedded origin listens."""
         port = urlsplit(self.stream_url).port

@@ -54,6 +54,26 @@ RTCRtpTransceiver.prototype.setCodecPreferences = function (codecs) {
   setCodecPreferences.call(this, codecs.filter((codec) => codec.mimeType === "video/VP8"));
 };
 """
+NOISE = """
+navigator.mediaDevices.getUserMedia = async () => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [1280, 720];
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  let chance = 1;
+  setInterval(() => {
+    for (let at = 0; at < pixels.length; at += 8) {
+      chance = (chance * 1664525 + 1013904223) | 0;
+      pixels.fill(0xff404040 + (chance & 0x3f3f3f), at, at + 8);
+    }
+    context.putImageData(image, 0, 0);
+  }, 40);
+  const sound = new AudioContext().createMediaStreamDestination();
+  return new MediaStream([...canvas.captureStream(25).getTracks(), ...sound.stream.getTracks()]);
+};
+"""
+"""A camera whose picture takes any bitrate there is."""
 
 
 @contextmanager
@@ -130,6 +150,14 @@ class PublishingPage:
         """The outbound-rtp entry of getStats()."""
         statistics: dict[str, Any] = self.page.evaluate(VIDEO_STATISTICS)
         return statistics
+
+    def sent_bitrate(self, seconds: float) -> float:
+        """The bits a second of video that are sent in a moment from now."""
+        before = self.video_statistics()
+        self.publish_for(seconds)
+        after = self.video_statistics()
+        elapsed = (after["timestamp"] - before["timestamp"]) / 1000
+        return float(after["bytesSent"] - before["bytesSent"]) * 8 / elapsed
 
     def _poll(self, condition: Any, what: str) -> None:
         for _ in range(TIMEOUT_MS // POLL_INTERVAL_MS):

@@ -1,7 +1,7 @@
 """Chromium publishes from the page of the server.
 
-Its picture comes through whole, also when its size changes; a browser that is gone without a word leaves
-nothing behind; one without H.264 is told so.
+Its picture comes through whole, also when its size changes; its bitrate grows to what the path carries; a
+browser that is gone without a word leaves nothing behind; one without H.264 is told so.
 """
 
 from itertools import pairwise
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.interop.checks import check_in_sync, check_played, check_probed
-from tests.interop.chromium import ONLY_VP8, PublishingPage, chromium
+from tests.interop.chromium import NOISE, ONLY_VP8, PublishingPage, chromium
 from tests.interop.probe import probing
 from tests.interop.processes import running, wait_for_clients
 from tests.interop.recording import pictures, read_flv, video_headers
@@ -24,6 +24,8 @@ SIZE = (640, 360)
 HALF_SIZE = (320, 180)
 END_TIMEOUT = 10.0
 SILENCE_TIMEOUT = 2.0
+RAMP_SECONDS = 8
+"""Two are enough where nothing else wants the processor."""
 
 
 def test_players_get_every_picture(
@@ -104,6 +106,18 @@ def test_the_tab_is_gone(chromium_program: str, way: str) -> None:
             encoder.wait(END_TIMEOUT)
         played = player.join(END_TIMEOUT)
     assert len(played.video_dts) == len(encoder.sent(VIDEO)) > 0, "the name was not free"
+
+
+def test_the_bitrate_grows_to_what_was_asked_for(server: RunningServer, chromium_program: str) -> None:
+    with chromium(chromium_program) as browser:
+        page = PublishingPage(
+            browser, server, script=NOISE, source="camera", stream_name=STREAM, resolution="1280x720"
+        )
+        page.wait_for("live")
+        # Without feedback it stays at some 300 kbit/s. The page asks for 2 Mbit/s.
+        rates = [page.sent_bitrate(1.0) for _ in range(RAMP_SECONDS)]
+        page.stop()
+    assert max(rates) > 1_700_000, rates
 
 
 def test_an_offer_without_h264_is_refused_in_words(server: RunningServer, chromium_program: str) -> None:

@@ -4,12 +4,24 @@ It has the verbs of the machines it talks to; `addr` in what it sends is where t
 where itself is seen. It is a full ICE agent with one candidate pair, which it nominates at once, and a
 sender of H.264 and Opus that sends what it is told when it is told. What the server's RTCP says is recorded
 in `received`. Taken from the project itself are only STUN, DTLS, SRTP and the packet formats.
+
+What a browser's sender does beyond that is switched on by fields: it repairs what NACK asks for (`repair`),
+numbers all its packets for transport-wide feedback, and answers reference times.
 """
 
 from dataclasses import dataclass, field
 from random import Random
 
 from tests.peers.h264 import packetize
+from tests.peers.retransmission import (
+    HISTORY_PACKETS,
+    History,
+    Nack,
+    ReferenceTime,
+    read_nacks,
+    read_reference_times,
+    write_delays,
+)
 
 from whipway.protocol.dtls import (
     Certificate,
@@ -20,8 +32,10 @@ from whipway.protocol.dtls import (
     generate_certificate,
 )
 from whipway.protocol.ice import Address
+from whipway.protocol.rtcp.feedback import FullIntraRequest, PictureLossIndication
 from whipway.protocol.rtcp.packets import (
     Goodbye,
+    ReceiverReport,
     RtcpPacket,
     SenderReport,
     SourceDescription,
@@ -41,6 +55,11 @@ CONSENT_INTERVAL = 5.0
 WALLCLOCK = 3_900_000_000.0
 """NTP seconds at the sender's second 0."""
 MID_EXTENSION_ID = 4
+TRANSPORT_EXTENSION_ID = 3
+TRANSPORT_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+RTX_PAYLOAD_TYPE = 103
+REPORT_EPOCH_MASK = 0xFFFFFFFF
+"""LSR and DLSR are 32 bits of 1/65536 s (RFC 3550, 6.4.1)."""
 
 SPS = bytes.fromhex("6742c00bd9014184")
 PPS = bytes.fromhex("68cb83cb20")
@@ -84,6 +103,8 @@ class Source:
     start: int
     """RTP timestamp of the sender's second 0."""
     extension: bytes = b""
+    rtx: "Source | None" = None
+    """The source that repeats packets of this one (RFC 4588)."""
     packets: int = 0
     octets: int = 0
 
@@ -108,15 +129,42 @@ class WhipClient:
     speaks_dtls: bool = True
     seed: int = 1
     address: Address = ("192.0.2.7", 40_000)
+    repair: str = "none"
+    """What NACK is offered for video and how it is answered: "rtx" (on an SSRC of its own), "same" (the very
+    same packet once more), "ignored" (offered, and never answered), "none" (not offered)."""
+    history: int = HISTORY_PACKETS
+    """How many packets are kept to be sent again."""
+    ignores_hasty: bool = True
+    """Does not repeat a packet that it repeated less than a round trip ago."""
+    transport_cc: bool = False
+    """Numbers its packets across all sources, and offers feedback on them."""
+    remb: bool = False
+    """Offers to be told a bitrate."""
+    answers_reference_times: bool = False
+    """Its reports answer those of the server that ask for the round trip (RFC 3611, 4.4 and 4.5)."""
     received: list[tuple[float, RtcpPacket]] = field(default_factory=list)
     """Each RTCP packet that came, with its time."""
+    nacks: list[Nack] = field(default_factory=list)
+    """Each NACK that came, one for each datagram and source."""
+    requests: list[float] = field(default_factory=list)
+    """When a key frame was asked for."""
+    repeated: list[tuple[float, int]] = field(default_factory=list)
+    """When a packet was sent again, and its sequence number."""
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
         self.ufrag, self.pwd = "peer", "a+password+of+this+side"
         self.sources = {kind: self._make_source(kind) for kind in self.kinds}
+        if self.repair == "rtx" and "video" in self.sources:
+            self.sources["video"].rtx = self._make_rtx(self.sources["video"])
         self.server: Address = ("", 0)
         self.srtp: SrtpSession | None = None
+        self.round_trip = 0.0
+        """Seconds, by the server's last report."""
+        self._now = 0.0
+        self._sent = History(self.history)
+        self._transport_sequence = 0xFFFF - 500
+        self._reference_times: dict[int, ReferenceTime] = {}
         self._is_checked = False
         self._next_check: float | None = None
         self._datagrams: list[bytes] = []
@@ -137,6 +185,18 @@ class WhipClient:
             extension=extension,
         )
 
+    def _make_rtx(self, source: Source) -> Source:
+        return Source(
+            mid=source.mid,
+            payload_type=RTX_PAYLOAD_TYPE,
+            clock_rate=source.clock_rate,
+            ssrc=self._random.getrandbits(32),
+            # Wraps among the first repetitions.
+            sequence=0xFFFF - 5,
+            start=source.start,
+            extension=source.extension,
+        )
+
     # Signalling
 
     @property
@@ -145,6 +205,8 @@ class WhipClient:
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=group:BUNDLE {' '.join(self.kinds)}"]
         for kind, source in self.sources.items():
             formats, attributes = _CODECS[kind]
+            if source.rtx:
+                formats = f"{formats} {RTX_PAYLOAD_TYPE}"
             lines += [f"m={kind} 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"]
             attributes = [
                 f"mid:{source.mid}",
@@ -155,13 +217,40 @@ class WhipClient:
                 f"ice-pwd:{self.pwd}",
                 f"fingerprint:sha-256 {self.fingerprint or self.certificate.fingerprint}",
                 *attributes,
+                *self._feedback_attributes(kind, source),
             ]
             if self.names_mids:
                 attributes.append(f"extmap:{MID_EXTENSION_ID} urn:ietf:params:rtp-hdrext:sdes:mid")
             if self.announces_ssrcs:
-                attributes.append(f"ssrc:{source.ssrc} cname:peer")
+                attributes += self._ssrc_attributes(source)
             lines += [f"a={attribute}" for attribute in attributes]
         return "".join(f"{line}\r\n" for line in lines)
+
+    def _feedback_attributes(self, kind: str, source: Source) -> list[str]:
+        """What is offered beyond PLI."""
+        attributes = []
+        if kind == "video" and self.repair != "none":
+            attributes.append(f"rtcp-fb:{source.payload_type} nack")
+        if source.rtx:
+            attributes += [
+                f"rtpmap:{RTX_PAYLOAD_TYPE} rtx/{source.clock_rate}",
+                f"fmtp:{RTX_PAYLOAD_TYPE} apt={source.payload_type}",
+            ]
+        if kind == "video" and self.remb:
+            attributes.append(f"rtcp-fb:{source.payload_type} goog-remb")
+        if self.transport_cc:
+            attributes += [
+                f"rtcp-fb:{source.payload_type} transport-cc",
+                f"extmap:{TRANSPORT_EXTENSION_ID} {TRANSPORT_URI}",
+            ]
+        return attributes
+
+    def _ssrc_attributes(self, source: Source) -> list[str]:
+        attributes = [f"ssrc:{source.ssrc} cname:peer"]
+        if source.rtx:
+            attributes.insert(0, f"ssrc-group:FID {source.ssrc} {source.rtx.ssrc}")
+            attributes.append(f"ssrc:{source.rtx.ssrc} cname:peer")
+        return attributes
 
     def take_answer(self, answer: str, now: float) -> None:
         """Learn where the server is and begin to check."""
@@ -185,6 +274,7 @@ class WhipClient:
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Take what came from the server."""
         assert addr == self.server
+        self._now = now
         if data[0] < 4:
             self._take_response(data, now)
         elif data[0] < 64:
@@ -193,11 +283,11 @@ class WhipClient:
                 self._take_dtls_events()
         else:
             assert self.srtp is not None
-            packets = parse_compound(self.srtp.unprotect_rtcp(data))
-            self.received += [(now, packet) for packet in packets]
+            self._take_feedback(self.srtp.unprotect_rtcp(data), now)
 
     def handle_timeout(self, now: float) -> None:
         """Check, and repeat what DTLS wants to."""
+        self._now = now
         if self._next_check is not None and self._next_check <= now:
             self.check(now)
         if self.speaks_dtls and (at := self._dtls.deadline(now)) is not None and at <= now:
@@ -258,6 +348,58 @@ class WhipClient:
             if isinstance(event, DtlsConnected):
                 self.srtp = SrtpSession(event.profile, event.local_key, event.remote_key)
 
+    # Feedback
+
+    def _take_feedback(self, data: bytes, now: float) -> None:
+        for packet in parse_compound(data):
+            self.received.append((now, packet))
+            match packet:
+                case PictureLossIndication() | FullIntraRequest():
+                    self.requests.append(now)
+                case ReceiverReport(_, reports):
+                    self._measure_round_trip([(each[5], each[6]) for each in reports if each[5]], now)
+        for time in read_reference_times(data, now):
+            self._reference_times[time.ssrc] = time
+        for nack in read_nacks(data, now):
+            self.nacks.append(nack)
+            if self.repair in ("rtx", "same"):
+                self._answer(nack)
+
+    def _measure_round_trip(self, times: list[tuple[int, int]], now: float) -> None:
+        """RFC 3550, 6.4.1: now less the report's way (DLSR) less the time of our report (LSR)."""
+        middle = seconds_to_ntp(WALLCLOCK + now) >> 16
+        for last_report, delay in times:
+            # A report is stamped with the time of the show, which may be a little ahead of the network's.
+            elapsed = (middle - last_report - delay) & REPORT_EPOCH_MASK
+            self.round_trip = elapsed / 65536 if elapsed < 1 << 31 else 0.0
+
+    def _answer(self, nack: Nack) -> None:
+        round_trip = self.round_trip if self.ignores_hasty else 0.0
+        for number in nack.numbers:
+            sent = self._sent.take(nack.ssrc, number, nack.at, round_trip=round_trip)
+            if sent is not None:
+                self._repeat(sent.packet, sent.datagram)
+
+    def repeat(self, kind: str, number: int) -> None:
+        """Send a packet of a track again that nobody asked for; `number` is its sequence number."""
+        sent = self._sent.packets[self.sources[kind].ssrc, number & 0xFFFF]
+        self._repeat(sent.packet, sent.datagram)
+
+    def _repeat(self, packet: Packet, datagram: bytes) -> None:
+        self.repeated.append((self._now, packet.sequence_number))
+        if self.repair == "rtx":
+            # RFC 4588, 4: the original sequence number goes before the payload.
+            payload = packet.sequence_number.to_bytes(2, "big") + packet.payload
+            self.send_rtx(payload, timestamp=packet.timestamp, marker=packet.marker)
+        else:
+            self._datagrams.append(datagram)
+
+    def send_rtx(self, payload: bytes, *, padding: int = 0, **changes: object) -> None:
+        """Send a packet on the source that repeats video; an empty payload with padding probes the path."""
+        rtx = self.sources["video"].rtx
+        assert rtx is not None
+        self.send_rtp(serialize_packet(self._next(rtx, payload, 0.0)._replace(**changes), padding))  # type: ignore[arg-type]
+
     # Media. `at` is in seconds of the sender's clock: when it was captured.
 
     def send_picture(self, nals: list[bytes], at: float) -> None:
@@ -268,12 +410,22 @@ class WhipClient:
 
     def send(self, kind: str, payload: bytes, at: float, *, padding: int = 0, **changes: object) -> None:
         """Send an RTP packet of a track; `changes` are to the fields of `Packet`."""
-        self.send_rtp(serialize_packet(self.packet(kind, payload, at, **changes), padding))
+        packet = self.packet(kind, payload, at, **changes)
+        self.send_rtp(serialize_packet(packet, padding))
+        if self.repair != "none":
+            self._sent.add(packet, self._datagrams[-1], self._now)
 
     def packet(self, kind: str, payload: bytes, at: float, **changes: object) -> Packet:
         """The next packet of a track."""
-        source = self.sources[kind]
-        profile = ONE_BYTE_PROFILE if source.extension else 0
+        return self._next(self.sources[kind], payload, at)._replace(**changes)  # type: ignore[arg-type]
+
+    def _next(self, source: Source, payload: bytes, at: float) -> Packet:
+        extension = source.extension
+        if self.transport_cc:
+            number = (self._transport_sequence & 0xFFFF).to_bytes(2, "big")
+            extension += bytes((TRANSPORT_EXTENSION_ID << 4 | 1,)) + number
+            self._transport_sequence += 1
+        profile = ONE_BYTE_PROFILE if extension else 0
         packet = Packet(
             payload_type=source.payload_type,
             marker=False,
@@ -281,13 +433,13 @@ class WhipClient:
             timestamp=source.timestamp(at),
             ssrc=source.ssrc,
             payload=payload,
-            extension=source.extension,
+            extension=extension,
             profile=profile,
         )
         source.sequence += 1
         source.packets += 1
         source.octets += len(payload)
-        return packet._replace(**changes)  # type: ignore[arg-type]
+        return packet
 
     def send_rtp(self, data: bytes) -> None:
         """Send these bytes as SRTP."""
@@ -300,11 +452,16 @@ class WhipClient:
         self._datagrams.append(self.srtp.protect_rtcp(data))
 
     def send_reports(self, at: float) -> None:
-        """Send a sender report for each track."""
+        """Send a sender report for each track, and what is owed to the server's own."""
         for source in self.sources.values():
             ntp = seconds_to_ntp(WALLCLOCK + at)
             report = SenderReport(source.ssrc, ntp, source.timestamp(at), source.packets, source.octets)
             self.send_rtcp(report.serialize() + SourceDescription(((source.ssrc, "peer"),)).serialize())
+        if self.answers_reference_times and self._reference_times:
+            ssrc = next(iter(self.sources.values())).ssrc
+            times = list(self._reference_times.values())
+            self.send_rtcp(ReceiverReport(ssrc).serialize() + write_delays(ssrc, times, at))
+            self._reference_times = {}
 
     def send_goodbye(self, *kinds: str) -> None:
         """Send BYE for some tracks, by default for all."""

@@ -8,8 +8,9 @@ from pylibsrtp import Error
 from tests.network.virtual import Network, make_network
 from tests.peers.whip_client import WhipClient, picture, sound
 
+from whipway.protocol.rtp.nack import REORDER_WAIT
 from whipway.protocol.rtp.packet import serialize_packet
-from whipway.protocol.rtp.reorder import CAPACITY_PACKETS, MAX_WAIT
+from whipway.protocol.rtp.reorder import CAPACITY_PACKETS
 from whipway.session.events import Connected, Ended
 from whipway.session.session import SessionState
 from whipway.session.snapshot import describe_session
@@ -88,7 +89,7 @@ def assert_legal(network: Network) -> None:
     assert kinds.count(Ended) == (session.ended is not None)
     assert Ended not in kinds[:-1]
     assert all(count > 0 for count in session.drops().values())
-    describe_session(session)
+    describe_session(session, network.now)
 
 
 def assert_bounded(network: Network) -> None:
@@ -128,5 +129,5 @@ def test_a_flood_of_everything_that_is_authentic():
             network.run(0.01)
     assert_bounded(network)
     assert network.session.state is SessionState.LIVE
-    network.run(MAX_WAIT)
+    network.run(REORDER_WAIT)
     assert network.session.receiver.deadline() is None

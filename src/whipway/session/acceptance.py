@@ -35,14 +35,14 @@ def accept_offer(
     negotiation = negotiate(parse_description(offer))
     ufrag, pwd = generate_credentials(random)
     fingerprints = [Fingerprint(each.algorithm, each.digest) for each in negotiation.fingerprints]
-    receiver = Receiver(negotiation.tracks)
+    receiver = Receiver(negotiation.tracks, local_ssrc=int.from_bytes(random(4), "big"))
     session = Session(
         transport=Transport(
             IceAgent(ufrag=ufrag, pwd=pwd, remote_ufrag=negotiation.remote_ufrag),
             DtlsTransport(certificate, is_client=negotiation.dtls_client, fingerprints=fingerprints),
         ),
         receiver=receiver,
-        feedback=Feedback(int.from_bytes(random(4), "big"), random(8).hex(), receiver.tracks),
+        feedback=Feedback(random(8).hex(), receiver),
         timeouts=timeouts,
         now=now,
     )

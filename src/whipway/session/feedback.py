@@ -1,21 +1,41 @@
-"""When to send which RTCP: receiver reports once a second, requests for key frames with back-off.
+"""When to send which RTCP: reports, requests for lost packets and for key frames, congestion feedback.
 
 RFC 3550, 6.1: every compound packet begins with a report and carries our CNAME. RFC 4585, 3.5.2: feedback
-may go at once; a lost request is repeated, less and less often, because some encoders ignore it for good.
+may go at once. A request for a key frame is repeated, less and less often, because some encoders ignore it
+for good.
+
+    what                                  when                                    where agreed on
+    receiver report, reference time       once a second
+    generic NACK                          a number is missing                     nack
+    transport-wide arrivals (TWCC)        every 100 ms, if anything came          transport-cc
+    REMB                                  once a second                           goog-remb, no transport-cc
+    PLI                                   a picture is needed, or none for 2.5 s
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from math import inf
 
+from whipway.protocol.rtcp.extended import ReferenceTimeReport
 from whipway.protocol.rtcp.feedback import PictureLossIndication
-from whipway.protocol.rtcp.packets import ReceiverReport, ReportBlock, SourceDescription
-from whipway.session.track import Track, VideoTrack
+from whipway.protocol.rtcp.packets import ReceiverReport, ReportBlock, SourceDescription, seconds_to_ntp
+from whipway.protocol.rtcp.remb import BitrateEstimate, LossBasedEstimator
+from whipway.protocol.rtcp.transport import GenericNack
+from whipway.session.receiver import Receiver
+from whipway.session.track import VideoTrack
 
+MAX_DATAGRAM_BYTES = 1200
+"""Of one compound packet, before encryption: what fits every path."""
+MAX_NUMBERS = 128
+"""Asked for by one NACK; 512 octets when no two of them are neighbours."""
+ARRIVAL_INTERVAL = 0.1
+"""Seconds between two reports of arrivals, as browsers send them to each other at first."""
 REPORT_INTERVAL = 1.0
 """RFC 3550, 6.2 would allow 5 s for a session this small; bandwidth estimators want a report a second."""
 FIRST_REQUEST_INTERVAL = 0.5
 """A key frame asked for is on its way for a round trip and an encoder's delay; asking sooner doubles it."""
 MAX_REQUEST_INTERVAL = 4.0
+START_INTERVAL = 0.15
+"""Seconds from the first packet: what encoders send first is a key frame, unless its beginning was lost."""
 MAX_KEYFRAME_AGE = 2.5
 """Seconds after which a new key frame is asked for without any loss. Browsers send none of their own accord,
 and whoever plays or cuts RTMP into segments waits for one; encoders set to the usual 2 s are never asked."""
@@ -26,16 +46,25 @@ class KeyframeRequest:
 
     def __init__(self, track: VideoTrack) -> None:
         self.count = 0
+        self.unanswered = 0
+        """Requests in a row that no key frame followed before the next one was due."""
         self._track = track
+        self._began_at: float | None = None
         self._asked_at = -inf
         self._interval = FIRST_REQUEST_INTERVAL
-        self._keyframes = -1  # how many had come when it was asked last
+        self._keyframes = -1  # how many had begun to come when it was asked last
 
     def due_at(self) -> float | None:
         """When the next request is due; None while nobody is there to be asked."""
         if self._track.ssrc is None:
             return None
+        if not self._track.packets:
+            # Who sends nothing yet is asked once: it may have a stream running.
+            return None if self.count else self._asked_at
+        if self._began_at is None:
+            self._began_at = self._track.heard_at
         due = self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_answered() else self._interval)
+        due = max(due, self._began_at + START_INTERVAL)
         if self._track.needs_keyframe:
             return due
         return max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
@@ -47,50 +76,101 @@ class KeyframeRequest:
             return False
         if self._is_answered():
             self._interval = FIRST_REQUEST_INTERVAL
+            self.unanswered = 0
         else:
             self._interval = min(2 * self._interval, MAX_REQUEST_INTERVAL)
-        self._keyframes = self._track.keyframes
+            self.unanswered += 1
+        self._keyframes = self._track.keyframes_begun
         self._asked_at = now
         self.count += 1
         return True
 
     def _is_answered(self) -> bool:
-        # A key frame that came since answered the last request, so this is not a repetition of it.
-        return self._track.keyframes != self._keyframes
+        # A key frame that came since answered the last request, so this is not a repetition of it; even one
+        # that was damaged on the way: then the encoder does what it is asked to.
+        return self._track.keyframes_begun != self._keyframes
 
 
 class Feedback:
-    """Composes the RTCP of one session. `ssrc` (32 bits) and `cname` are ours."""
+    """Composes the RTCP of one session. `cname` is ours, as is the receiver's `local_ssrc`."""
 
-    def __init__(self, ssrc: int, cname: str, tracks: Sequence[Track]) -> None:
+    def __init__(self, cname: str, receiver: Receiver) -> None:
+        tracks = receiver.tracks
         self.requests = {track: KeyframeRequest(track) for track in tracks if isinstance(track, VideoTrack)}
-        self._ssrc = ssrc
-        self._tracks = tracks
-        self._description = SourceDescription(((ssrc, cname),)).serialize()
+        self._estimators = {
+            track: LossBasedEstimator()
+            for track in tracks
+            if track.description.remb and track.description.transport_cc_extension_id is None
+        }
+        self._receiver = receiver
+        self._ssrc = receiver.local_ssrc
+        self._description = SourceDescription(((self._ssrc, cname),)).serialize()
         self._next_report = 0.0
+        self._next_arrivals = 0.0
 
     def deadline(self) -> float:
         """When `compose` has something to say."""
-        due = [request.due_at() for request in self.requests.values()]
-        return min([self._next_report, *(at for at in due if at is not None)])
+        due = self._next_report
+        if self._receiver.arrivals.pending:
+            due = min(due, self._next_arrivals)
+        for track in self._receiver.tracks:
+            due = min(due, track.missing.deadline())
+        for request in self.requests.values():
+            if (at := request.due_at()) is not None:
+                due = min(due, at)
+        return due
 
-    def compose(self, now: float) -> bytes | None:
-        """The compound packet to send now, if any."""
-        requests = b"".join(
-            PictureLossIndication(self._ssrc, track.ssrc).serialize()
-            for track, request in self.requests.items()
-            if request.take(now) and track.ssrc is not None
-        )
+    def compose(self, now: float) -> list[bytes]:
+        """The compound packets to send now."""
+        reports: list[bytes] = []
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL
-            return self._report(now) + self._description + requests
-        if requests:
-            return ReceiverReport(self._ssrc).serialize() + self._description + requests
-        return None
+            reports = self._reports(now)
+        packets = [*reports[1:], *self._repairs(now), *self._keyframes(now), *self._arrivals(now)]
+        if not reports and not packets:
+            return []
+        empty = ReceiverReport(self._ssrc).serialize() + self._description
+        compounds = [reports[0] + self._description if reports else empty]
+        for packet in packets:
+            if len(compounds[-1]) + len(packet) > MAX_DATAGRAM_BYTES:
+                compounds.append(empty)
+            compounds[-1] += packet
+        return compounds
 
-    def _report(self, now: float) -> bytes:
+    def _reports(self, now: float) -> list[bytes]:
+        """The receiver report, and what goes out as often."""
         blocks = []
-        for track in self._tracks:
+        for track in self._receiver.tracks:
+            track.measure_loss()
             if track.ssrc is not None and (reception := track.statistics.report(now)) is not None:
                 blocks.append(ReportBlock(track.ssrc, *reception))
-        return ReceiverReport(self._ssrc, tuple(blocks)).serialize()
+        packets = [
+            ReceiverReport(self._ssrc, tuple(blocks)).serialize(),
+            # Senders that understand it answer it, and so tell the round trip; others skip it.
+            ReferenceTimeReport(self._ssrc, seconds_to_ntp(now)).serialize(),
+        ]
+        for track, estimator in self._estimators.items():
+            if track.ssrc is not None:
+                bitrate = estimator.update(track.loss, now)
+                packets.append(BitrateEstimate(self._ssrc, bitrate, (track.ssrc,)).serialize())
+        return packets
+
+    def _repairs(self, now: float) -> Iterator[bytes]:
+        for track in self._receiver.tracks:
+            lost = track.missing.due(now, MAX_NUMBERS)
+            if lost and track.ssrc is not None:
+                numbers = tuple(sequence & 0xFFFF for sequence in lost)
+                yield GenericNack(self._ssrc, track.ssrc, numbers).serialize()
+
+    def _keyframes(self, now: float) -> Iterator[bytes]:
+        for track, request in self.requests.items():
+            if request.take(now) and track.ssrc is not None:
+                yield PictureLossIndication(self._ssrc, track.ssrc).serialize()
+
+    def _arrivals(self, now: float) -> Iterator[bytes]:
+        arrivals = self._receiver.arrivals
+        if arrivals.pending and now >= self._next_arrivals:
+            self._next_arrivals = now + ARRIVAL_INTERVAL
+            ssrc = next((track.ssrc for track in self._receiver.tracks if track.ssrc is not None), 0)
+            for report in arrivals.compose(self._ssrc, ssrc):
+                yield report.serialize()

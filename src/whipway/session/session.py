@@ -43,19 +43,21 @@ class Session:
         self.ended: Ended | None = None
         self.media_address: Address | None = None
         """Where the last authentic media came from."""
+        self.connected_at: float | None = None
         self.transport = transport
         self.receiver = receiver
         self.feedback = feedback
         self._timeouts = timeouts
         self._created_at = now
+        self._now = now  # of the last input
         self._drops: Counter[DropReason] = Counter()
-        self._rtcp: list[tuple[bytes, Address]] = []
         self._events: list[Event] = []
 
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Feed one datagram that came from `addr`."""
         if self.state is SessionState.ENDED:
             return
+        self._now = now
         kind = classify(data)
         try:
             if kind is DatagramKind.RTP:
@@ -72,6 +74,7 @@ class Session:
         """Do what is due: end, repeat, give up, report."""
         if self.state is SessionState.ENDED:
             return
+        self._now = now
         if now >= self._last_moment():
             self._end_of_patience()
             return
@@ -79,7 +82,6 @@ class Session:
         self._take_transport_events()
         if self.state is SessionState.LIVE:
             self._events += self.receiver.handle_timeout(now)
-            self._send_feedback(now)
 
     def deadline(self, now: float) -> float | None:
         """When `handle_timeout` is wanted; None once the session is over."""
@@ -93,9 +95,10 @@ class Session:
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """Datagrams and where to send them."""
         datagrams = self.transport.datagrams_to_send()
-        if self._rtcp:
-            datagrams += self._rtcp
-            self._rtcp = []
+        # Here and not with each packet: what a batch of datagrams brings is told once, and packets that only
+        # overtook each other in it are not asked for.
+        if self.state is SessionState.LIVE and self.feedback.deadline() <= self._now:
+            datagrams += self._compose_feedback()
         return datagrams
 
     def events(self) -> list[Event]:
@@ -153,6 +156,7 @@ class Session:
         for event in self.transport.events():
             if isinstance(event, Connected):
                 self.state = SessionState.LIVE
+                self.connected_at = self._now
                 self._events.append(event)
             else:
                 self.end(event.reason, event.detail)
@@ -172,9 +176,8 @@ class Session:
         else:
             self.end(EndReason.SETUP_TIMEOUT, "the DTLS handshake did not come to an end")
 
-    def _send_feedback(self, now: float) -> None:
+    def _compose_feedback(self) -> list[tuple[bytes, Address]]:
         # Once connected there is an address, or there would have been no handshake.
         address = self.transport.remote_address
         assert address is not None
-        if (packet := self.feedback.compose(now)) is not None:
-            self._rtcp.append((self.transport.protect_rtcp(packet), address))
+        return [(self.transport.protect_rtcp(packet), address) for packet in self.feedback.compose(self._now)]

@@ -4,15 +4,22 @@ from typing import Any
 
 from whipway.session.session import Session
 from whipway.session.track import Track, VideoTrack
+from whipway.session.warnings import find_warnings
 
 
-def describe_session(session: Session) -> dict[str, Any]:
-    """State, reason of the end, tracks, and what was dropped why. Holds no secrets and no addresses."""
+def describe_session(session: Session, now: float) -> dict[str, Any]:
+    """State, reason of the end, tracks, what was dropped why, and what a person could mend.
+
+    Holds no secrets and no addresses.
+    """
     ended = session.ended
+    round_trip = session.receiver.round_trip
     return {
         "state": session.state.value,
         "reason": ended.reason.value if ended else None,
         "detail": ended.detail if ended else None,
+        "round_trip_ms": round(round_trip.seconds * 1000, 1) if round_trip.is_measured else None,
+        "warnings": [{"code": code.value, "detail": detail} for code, detail in find_warnings(session, now)],
         "tracks": [_describe_track(session, track) for track in session.receiver.tracks],
         "drops": {reason.value: count for reason, count in sorted(session.drops().items())},
     }
@@ -26,9 +33,13 @@ def _describe_track(session: Session, track: Track) -> dict[str, Any]:
         "packets": track.packets,
         "bytes": track.bytes,
         "lost": track.lost,
+        "repaired": track.repaired,
+        "waiting": track.waiting,
+        "loss": round(track.loss, 4),
         "frames": track.units,
     }
     if isinstance(track, VideoTrack):
         description["keyframes"] = track.keyframes
+        description["keyframe_interval"] = round(track.keyframe_interval, 2)
         description["keyframe_requests"] = session.feedback.requests[track].count
     return description

@@ -1,8 +1,9 @@
 """One received track: from RTP packet to access unit or audio frame.
 
-A packet is counted, put in order, placed on the session's timeline and unpacked, by plain calls. After a
-loss the video track hands on nothing until the next IDR picture; `needs_keyframe` says that one should be
-asked for. A track follows one SSRC at a time (`begin`); which one is the receiver's business.
+A packet is counted, put in order, placed on the session's timeline and unpacked, by plain calls. Lost packets
+are asked for again (`missing`); after a loss that was not repaired the video track hands on nothing until the
+next IDR picture, and `needs_keyframe` says that one should be asked for. A track follows one SSRC at a time
+(`begin`); which one is the receiver's business.
 """
 
 from abc import ABC, abstractmethod
@@ -16,9 +17,11 @@ from whipway.media.nal import NalType, nal_type
 from whipway.media.opus import packet_duration
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtcp.packets import SenderReport, ntp_to_seconds
+from whipway.protocol.rtp.nack import MissingPackets
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.reception import ReceptionStatistics
 from whipway.protocol.rtp.reorder import ReorderBuffer
+from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.sequence import Extender
 from whipway.protocol.rtp.timeline import Timeline, TrackClock
 from whipway.protocol.sdp.answer import TrackDescription
@@ -26,12 +29,18 @@ from whipway.protocol.sdp.answer import TrackDescription
 Unit = AccessUnit | AudioFrame
 
 PARAMETER_SETS = {NalType.SPS, NalType.PPS}
+MAX_OUTAGE = 1.0
+"""Seconds. Senders keep what they sent for about as long, so that nothing fills a longer hole."""
+OUTAGE_PACKETS = 50
+"""Missing numbers that make a hole of a pause: fewer were lost on their own, and can be had."""
+LOSS_GAIN = 1 / 4
+"""Of the last second in the smoothed loss."""
 
 
 class Track(ABC):
     """What audio and video have in common. `ssrc` is None until the first packet or the offer names it."""
 
-    def __init__(self, description: TrackDescription, timeline: Timeline) -> None:
+    def __init__(self, description: TrackDescription, timeline: Timeline, round_trip: RoundTrip) -> None:
         self.description = description
         self.ssrc: int | None = description.ssrcs[0] if description.ssrcs else None
         self.drops: Counter[DropReason] = Counter()
@@ -40,14 +49,32 @@ class Track(ABC):
         self.units = 0
         self.heard_at = -inf
         """When the last packet came."""
+        self.reported_at = -inf
+        """When the last sender report came."""
+        self.loss = 0.0
+        """Part of the packets that the network loses, before any repair; smoothed over some seconds."""
         self.clock = TrackClock(timeline, description.clock_rate, leads=description.kind == "audio")
+        self.missing = MissingPackets(round_trip, asks=description.nack)
+        self._round_trip = round_trip
+        self._counted = (0, 0)  # packets that came and that were lost, when the loss was last measured
         self._lost_before = 0  # by the SSRCs that were followed before
+        self._repaired_before = 0
         self._start()
 
     @property
     def lost(self) -> int:
         """Packets that never came, or too late."""
         return self._lost_before + self._reorder.lost
+
+    @property
+    def waiting(self) -> int:
+        """Packets that wait for one before them."""
+        return len(self._reorder)
+
+    @property
+    def repaired(self) -> int:
+        """Packets that came after they were asked for again."""
+        return self._repaired_before + self.missing.repaired
 
     def begin(self, ssrc: int, now: float) -> None:
         """Follow this SSRC from now on: its numbers have nothing to do with those so far; times go on.
@@ -58,6 +85,8 @@ class Track(ABC):
         if self.packets:
             self.drops += self._reorder_drops()
             self._lost_before += self._reorder.lost
+            self._repaired_before += self.missing.repaired
+            self.missing = MissingPackets(self._round_trip, asks=self.description.nack)
             self._start()
             self._unpack((None,), now)
 
@@ -66,10 +95,26 @@ class Track(ABC):
         sequence = self._extender.extend(packet.sequence_number)
         self.packets += 1
         self.bytes += len(packet.payload)
+        pause = now - self.heard_at
         self.heard_at = now
         self.statistics.received(sequence, packet.timestamp, now)
         ready = self._reorder.insert(sequence, packet, now)
-        return self._unpack(ready, now) if ready else ()
+        if ready:
+            return self._unpack(ready, now)
+        if pause > MAX_OUTAGE and len(self.missing) > OUTAGE_PACKETS:
+            return self._unpack(self._reorder.give_up(), now)
+        return ()
+
+    def receive_repair(self, packet: Packet, now: float) -> Sequence[Unit]:
+        """Take a packet of this track's SSRC that was restored from a retransmission (RFC 4588).
+
+        Only one that was asked for: others repeat what came already, or are of another source.
+        """
+        sequence = self._extender.nearest(packet.sequence_number)
+        if not self.missing.was_asked(sequence):
+            self.drops[DropReason.RTP_DUPLICATE] += 1
+            return ()
+        return self._unpack(self._reorder.insert(sequence, packet, now), now)
 
     def handle_timeout(self, now: float) -> Sequence[Unit]:
         """Give up packets that did not come in time; return what can be handed on after them."""
@@ -81,8 +126,18 @@ class Track(ABC):
 
     def sender_report(self, report: SenderReport, now: float) -> None:
         """Take the sender's word on how its RTP clock relates to wallclock time."""
+        self.reported_at = now
         self.statistics.sender_report(report.ntp_timestamp, now)
         self.clock.sender_report(ntp_to_seconds(report.ntp_timestamp), report.rtp_timestamp, now)
+
+    def measure_loss(self) -> None:
+        """Close an interval of the loss: call it about once a second."""
+        before_came, before_lost = self._counted
+        came, lost = self.packets, self.missing.lost
+        self._counted = (came, lost)
+        expected = came - before_came + max(0, lost - before_lost)
+        if expected:
+            self.loss += LOSS_GAIN * (max(0, lost - before_lost) / expected - self.loss)
 
     def all_drops(self) -> Counter[DropReason]:
         """Every packet or unit of this track that was not used, by reason."""
@@ -94,7 +149,7 @@ class Track(ABC):
 
     def _start(self) -> None:
         self.statistics = ReceptionStatistics(self.description.clock_rate)
-        self._reorder = ReorderBuffer()
+        self._reorder = ReorderBuffer(self.missing)
         self._extender = Extender(16)
 
     def _reorder_drops(self) -> Counter[DropReason]:
@@ -108,21 +163,33 @@ class Track(ABC):
 class VideoTrack(Track):
     """H.264 (RFC 6184)."""
 
-    def __init__(self, description: TrackDescription, timeline: Timeline) -> None:
-        super().__init__(description, timeline)
+    def __init__(self, description: TrackDescription, timeline: Timeline, round_trip: RoundTrip) -> None:
+        super().__init__(description, timeline, round_trip)
         self.keyframes = 0
         self.keyframe_at = -inf
         """When the last key frame was complete."""
+        self.keyframe_interval = 0.0
+        """Seconds from the key frame before the last one to the last."""
+        self.reorders = False
+        """Pictures come in another order than they are shown in: there are B-frames."""
+        self.profile_idc: int | None = None
+        """Of the last SPS (ITU-T H.264, 7.4.2.1.1)."""
         self._depacketizer = H264Depacketizer()
         self._has_parameter_sets = bool(description.sprop_parameter_sets)
         self._timeline = timeline
         self._timestamp = -1
         self._first_arrival = 0.0
+        self._last_us = 0
 
     @property
     def needs_keyframe(self) -> bool:
         """True while nothing can be handed on before the next IDR picture."""
         return self._depacketizer.awaiting_idr or not self._has_parameter_sets
+
+    @property
+    def keyframes_begun(self) -> int:
+        """Key frames of which something came, whole or not."""
+        return self._depacketizer.keyframes_begun
 
     def all_drops(self) -> Counter[DropReason]:
         return super().all_drops() + self._depacketizer.drops
@@ -141,13 +208,23 @@ class VideoTrack(Track):
                     self._timeline.elapsed_us(now)  # It may begin here, not with the audio that is next.
                 for unit in self._depacketizer.push(packet.payload, packet.timestamp, packet.marker):
                     if self._is_decodable(unit):
-                        unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
-                        self.units += 1
-                        if unit.keyframe:
-                            self.keyframes += 1
-                            self.keyframe_at = now
+                        self._count(unit, now)
                         units.append(unit)
         return units
+
+    def _count(self, unit: AccessUnit, now: float) -> None:
+        before = self._last_us
+        unit.time_us = self._last_us = self.clock.to_us(unit.timestamp, self._first_arrival)
+        self.units += 1
+        self.reorders = self.reorders or unit.time_us < before
+        if unit.keyframe:
+            if self.keyframes:
+                self.keyframe_interval = now - self.keyframe_at
+            self.keyframes += 1
+            self.keyframe_at = now
+            for nal in unit.nals:
+                if nal_type(nal) == NalType.SPS:
+                    self.profile_idc = nal[1] if len(nal) > 1 else None
 
     def _is_decodable(self, unit: AccessUnit) -> bool:
         """Tell whether decoders can have the parameter sets: from the offer, or from a picture so far."""
@@ -182,7 +259,7 @@ class AudioTrack(Track):
         return units
 
 
-def make_track(description: TrackDescription, timeline: Timeline) -> Track:
+def make_track(description: TrackDescription, timeline: Timeline, round_trip: RoundTrip) -> Track:
     """The track for a negotiated media description."""
     kinds = {"audio": AudioTrack, "video": VideoTrack}
-    return kinds[description.kind](description, timeline)
+    return kinds[description.kind](description, timeline, round_trip)

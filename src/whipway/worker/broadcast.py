@@ -90,7 +90,7 @@ class Broadcast:
 
     def describe(self, now: float) -> dict[str, Any]:
         """The session's snapshot with its sinks."""
-        snapshot = describe_session(self.session)
+        snapshot = describe_session(self.session, now)
         snapshot["stream_name"] = self.names.stream_name
         silent_for = self.session.silent_for(now)
         snapshot["silent_for"] = None if silent_for is None else round(silent_for, 3)
@@ -138,4 +138,5 @@ def _describe_sink(connection: SinkConnection) -> dict[str, Any]:
         "bytes": sink.bytes_sent,
         "frames": sink.frames_sent,
         "frames_skipped": sink.frames_skipped,
+        "backlog_bytes": connection.backlog_bytes,
     }

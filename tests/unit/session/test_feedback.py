@@ -1,28 +1,46 @@
-"""Reports once a second, requests for key frames with back-off, each compound packet legal."""
+"""Reports, requests for packets and for key frames, congestion feedback: when, and in legal compounds."""
+
+from dataclasses import replace
 
 import pytest
 from tests.peers.whip_client import PPS, SPS, sound
 
+from whipway.protocol.rtcp.extended import ReferenceTimeReport
 from whipway.protocol.rtcp.feedback import PictureLossIndication
-from whipway.protocol.rtcp.packets import ReceiverReport, ReportBlock, SourceDescription, parse_compound
+from whipway.protocol.rtcp.packets import (
+    ReceiverReport,
+    ReportBlock,
+    RtcpPacket,
+    SourceDescription,
+    parse_compound,
+    seconds_to_ntp,
+)
+from whipway.protocol.rtcp.remb import BitrateEstimate
+from whipway.protocol.rtcp.transport import GenericNack
+from whipway.protocol.rtcp.twcc import TransportFeedback
 from whipway.protocol.rtp.packet import Packet
-from whipway.protocol.rtp.timeline import Timeline
 from whipway.protocol.sdp.answer import TrackDescription
 from whipway.session.feedback import (
+    ARRIVAL_INTERVAL,
     FIRST_REQUEST_INTERVAL,
+    MAX_DATAGRAM_BYTES,
     MAX_KEYFRAME_AGE,
+    MAX_NUMBERS,
     MAX_REQUEST_INTERVAL,
     REPORT_INTERVAL,
+    START_INTERVAL,
     Feedback,
     KeyframeRequest,
 )
-from whipway.session.track import Track, VideoTrack, make_track
+from whipway.session.receiver import Receiver
+from whipway.session.track import Track, VideoTrack
 
 OURS, AUDIO, VIDEO = 0xFEED, 0xA, 0xB
+NAME = SourceDescription(((OURS, "name"),))
 
 
-def make_track_of(kind: str, *ssrcs: int) -> Track:
-    description = TrackDescription(
+def describe(kind: str, *ssrcs: int) -> TrackDescription:
+    return TrackDescription(
         mid=kind,
         kind=kind,
         payload_types=(100,),
@@ -33,13 +51,32 @@ def make_track_of(kind: str, *ssrcs: int) -> Track:
         sprop_parameter_sets=(),
         stereo=False,
     )
-    return make_track(description, Timeline())
 
 
 def make_video(*ssrcs: int) -> VideoTrack:
-    track = make_track_of("video", *ssrcs)
+    [track] = Receiver([describe("video", *ssrcs)], OURS).tracks
     assert isinstance(track, VideoTrack)
     return track
+
+
+def make(*descriptions: TrackDescription) -> tuple[Feedback, Receiver]:
+    receiver = Receiver(descriptions, OURS)
+    return Feedback("name", receiver), receiver
+
+
+def compose(feedback: Feedback, now: float) -> list[RtcpPacket]:
+    """What is sent at this moment, in one compound packet."""
+    [compound] = feedback.compose(now)
+    return parse_compound(compound)
+
+
+def reference(now: float) -> ReferenceTimeReport:
+    return ReferenceTimeReport(OURS, seconds_to_ntp(now))
+
+
+def begin(track: Track, now: float = 0.0) -> None:
+    """The first packet, of a picture that nothing can be done with."""
+    track.receive(Packet(100, True, 0xFFFF, 1, VIDEO, b"\x41\x9a\x01"), now)
 
 
 def send_keyframe(track: Track, number: int = 0, now: float = 0.0) -> None:
@@ -59,8 +96,37 @@ class TestKeyframeRequest:
         assert request.due_at() is None
         assert not request.take(0.0)
 
+    def test_who_sends_nothing_yet_is_asked_once(self):
+        track = make_video(VIDEO)
+        request = KeyframeRequest(track)
+        assert request.take(5.0)
+        assert request.due_at() is None
+        assert not request.take(60.0)
+        begin(track, now=60.0)
+        # What comes first is a key frame as a rule: no need to ask before it can be whole.
+        assert request.due_at() == 60.0 + START_INTERVAL
+        assert request.take(60.0 + START_INTERVAL)
+        assert request.due_at() == pytest.approx(60.0 + START_INTERVAL + 2 * FIRST_REQUEST_INTERVAL)
+
+    def test_a_key_frame_that_comes_damaged_is_an_answer_too(self):
+        track = make_video(VIDEO)
+        request = KeyframeRequest(track)
+        begin(track)
+        for now in (1.0, 1.5, 2.5):
+            assert request.take(now)
+        for number, payload in ((0, b"\x7c\x85\x88"), (3, b"\x7c\x45\x01")):
+            track.receive(Packet(100, False, number, 1000, VIDEO, payload), 2.6)
+        track.handle_timeout(2.9)
+        assert (track.keyframes, track.needs_keyframe) == (0, True)
+        # Asked for again as soon as for the first time, and not called deaf.
+        assert request.due_at() == 2.5 + FIRST_REQUEST_INTERVAL
+        assert request.take(3.0)
+        assert request.unanswered == 0
+
     def test_at_once_then_less_and_less_often(self):
-        request = KeyframeRequest(make_video(VIDEO))
+        track = make_video(VIDEO)
+        request = KeyframeRequest(track)
+        begin(track)
         asked = []
         now = 100.0
         while len(asked) < 7:
@@ -72,7 +138,7 @@ class TestKeyframeRequest:
             now = due
         gaps = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
         assert gaps == [FIRST_REQUEST_INTERVAL, 1.0, 2.0, MAX_REQUEST_INTERVAL, MAX_REQUEST_INTERVAL, 4.0]
-        assert request.count == 7
+        assert (request.count, request.unanswered) == (7, 6)
 
     def test_a_key_frame_is_an_answer(self):
         track = make_video(VIDEO)
@@ -93,6 +159,7 @@ class TestKeyframeRequest:
     def test_the_back_off_begins_anew_after_an_answer(self):
         track = make_video(VIDEO)
         request = KeyframeRequest(track)
+        begin(track, now=-1.0)
         for now in (0.0, 0.5, 1.5, 3.5):
             assert request.take(now)
         assert request.due_at() == 7.5
@@ -101,50 +168,153 @@ class TestKeyframeRequest:
         lose(track, 3)
         assert request.due_at() == 4.0
         assert not request.take(3.9)
+        assert request.unanswered == 3
         assert request.take(4.0)
+        assert request.unanswered == 0
         assert request.due_at() == 4.5
 
 
-class TestFeedback:
+class TestReports:
     def test_a_report_every_second(self):
-        audio = make_track_of("audio", AUDIO)
-        feedback = Feedback(OURS, "name", [audio])
+        feedback, receiver = make(describe("audio", AUDIO))
         assert feedback.deadline() == 0.0
-        packet = feedback.compose(50.0)
-        assert packet is not None
-        assert parse_compound(packet) == [ReceiverReport(OURS), SourceDescription(((OURS, "name"),))]
+        assert compose(feedback, 50.0) == [ReceiverReport(OURS), NAME, reference(50.0)]
         assert feedback.deadline() == 50.0 + REPORT_INTERVAL
-        assert feedback.compose(50.9) is None
-        audio.receive(Packet(100, False, 5, 0, AUDIO, sound(5)), 50.95)
-        packet = feedback.compose(51.0)
-        assert packet is not None
-        [report, _] = parse_compound(packet)
-        assert report == ReceiverReport(OURS, (ReportBlock(AUDIO, 0, 0, 5, 0),))
+        assert feedback.compose(50.9) == []
+        receiver.tracks[0].receive(Packet(100, False, 5, 0, AUDIO, sound(5)), 50.95)
+        assert compose(feedback, 51.0) == [
+            ReceiverReport(OURS, (ReportBlock(AUDIO, 0, 0, 5, 0),)),
+            NAME,
+            reference(51.0),
+        ]
         assert feedback.requests == {}
 
     def test_only_sources_that_were_heard_are_reported(self):
-        unheard, unknown = make_track_of("audio", AUDIO), make_track_of("video")
-        packet = Feedback(OURS, "name", [unheard, unknown]).compose(0.0)
-        assert packet is not None
-        assert parse_compound(packet)[0] == ReceiverReport(OURS)
+        feedback, _ = make(describe("audio", AUDIO), describe("video"))
+        assert compose(feedback, 0.0)[0] == ReceiverReport(OURS)
+
+    def test_the_loss_is_measured_as_often(self):
+        feedback, receiver = make(describe("audio", AUDIO))
+        for number in (1, 3):
+            receiver.tracks[0].receive(Packet(100, False, number, 0, AUDIO, sound(5)), 0.0)
+        feedback.compose(1.0)
+        assert receiver.tracks[0].loss > 0
 
     def test_a_request_rides_on_a_report_or_goes_alone(self):
-        feedback = Feedback(OURS, "name", [make_video(VIDEO)])
-        request, name = PictureLossIndication(OURS, VIDEO), SourceDescription(((OURS, "name"),))
-        for now in (10.0, 10.5):
-            packet = feedback.compose(now)
-            assert packet is not None
-            # RFC 3550, 6.1: a compound packet begins with a report and has a CNAME.
-            assert parse_compound(packet) == [ReceiverReport(OURS), name, request]
+        feedback, receiver = make(describe("video", VIDEO))
+        begin(receiver.tracks[0], now=9.0)
+        request = PictureLossIndication(OURS, VIDEO)
+        block = ReportBlock(VIDEO, 0, 0, 0xFFFF, 0)
+        # RFC 3550, 6.1: a compound packet begins with a report and has a CNAME.
+        assert compose(feedback, 10.0) == [ReceiverReport(OURS, (block,)), NAME, reference(10.0), request]
+        assert compose(feedback, 10.5) == [ReceiverReport(OURS), NAME, request]
         assert feedback.deadline() == 10.0 + REPORT_INTERVAL
 
     @pytest.mark.parametrize(("reported_at", "deadline"), [(10.0, 10.5), (10.4, 10.5)])
     def test_the_deadline_is_the_earliest(self, reported_at, deadline):
-        video = make_video(VIDEO)
-        feedback = Feedback(OURS, "name", [make_track_of("audio", AUDIO), video])
+        feedback, receiver = make(describe("audio", AUDIO), describe("video", VIDEO))
+        begin(receiver.tracks[1], now=9.0)
         assert feedback.deadline() <= 10.0
         feedback.compose(10.0)
         feedback.compose(reported_at)
         assert feedback.deadline() == deadline
-        send_keyframe(video, now=10.4)
+        send_keyframe(receiver.tracks[1], now=10.4)
         assert feedback.deadline() == 10.0 + REPORT_INTERVAL
+
+
+class TestMissingPackets:
+    def lose(self, receiver: Receiver, *numbers: int) -> None:
+        for number in numbers:
+            receiver.tracks[0].receive(Packet(100, False, number & 0xFFFF, 0, AUDIO, sound(5)), 0.0)
+
+    def test_they_are_asked_for_at_once(self):
+        feedback, receiver = make(replace(describe("audio", AUDIO), nack=True))
+        feedback.compose(0.0)
+        self.lose(receiver, 0xFFFE, 0x10002)
+        assert feedback.deadline() == 0.0
+        assert compose(feedback, 0.0) == [
+            ReceiverReport(OURS),
+            NAME,
+            GenericNack(OURS, AUDIO, (0xFFFF, 0, 1)),
+        ]
+        again = feedback.deadline()
+        assert 0.0 < again < REPORT_INTERVAL
+        assert compose(feedback, again)[-1] == GenericNack(OURS, AUDIO, (0xFFFF, 0, 1))
+
+    def test_many_go_in_packets_that_fit(self):
+        feedback, receiver = make(replace(describe("audio", AUDIO), nack=True))
+        feedback.compose(0.0)
+        self.lose(receiver, *(number for number in range(2000) if number % 8 or number == 0))
+        asked = []
+        while feedback.deadline() <= 0.0:
+            [*_, nack] = compose(feedback, 0.0)
+            assert isinstance(nack, GenericNack)
+            assert len(nack.lost) <= MAX_NUMBERS
+            asked += nack.lost
+        assert asked == list(range(8, 2000, 8))
+        assert len(asked) > MAX_NUMBERS
+
+    def test_nobody_repeats_them(self):
+        feedback, receiver = make(describe("audio", AUDIO))
+        feedback.compose(0.0)
+        self.lose(receiver, 1, 3)
+        assert feedback.deadline() == REPORT_INTERVAL
+
+
+class TestArrivals:
+    def make(self) -> tuple[Feedback, Receiver]:
+        return make(replace(describe("video"), transport_cc_extension_id=5), describe("audio", AUDIO))
+
+    def test_at_most_ten_times_a_second_and_only_if_something_came(self):
+        feedback, receiver = self.make()
+        feedback.compose(10.0)
+        assert feedback.deadline() == 10.0 + REPORT_INTERVAL
+        receiver.arrivals.received(7, 10.0)
+        assert feedback.deadline() <= 10.0
+        [*_, arrivals] = compose(feedback, 10.0)
+        assert isinstance(arrivals, TransportFeedback)
+        assert (arrivals.base_sequence, arrivals.media_ssrc, len(arrivals.arrivals)) == (7, AUDIO, 1)
+        receiver.arrivals.received(8, 10.01)
+        assert feedback.deadline() == 10.0 + ARRIVAL_INTERVAL
+        assert feedback.compose(10.05) == []
+        [*_, arrivals] = compose(feedback, 10.0 + ARRIVAL_INTERVAL)
+        assert isinstance(arrivals, TransportFeedback)
+        assert arrivals.base_sequence == 8
+
+    def test_before_any_source_is_known(self):
+        feedback, receiver = make(replace(describe("video"), transport_cc_extension_id=5))
+        receiver.arrivals.received(7, 10.0)
+        [*_, arrivals] = compose(feedback, 10.0)
+        assert isinstance(arrivals, TransportFeedback)
+        assert arrivals.media_ssrc == 0
+
+    def test_more_than_one_datagram_holds(self):
+        feedback, receiver = self.make()
+        for number in range(3000):
+            # So far apart in time that each takes two octets.
+            receiver.arrivals.received(number, 10.0 + 0.1 * number)
+        compounds = feedback.compose(400.0)
+        assert len(compounds) > 3
+        assert all(len(compound) <= MAX_DATAGRAM_BYTES for compound in compounds)
+        told = 0
+        for compound in compounds:
+            [report, name, *rest] = parse_compound(compound)
+            assert isinstance(report, ReceiverReport)
+            assert name == NAME
+            told += sum(len(each.arrivals) for each in rest if isinstance(each, TransportFeedback))
+        assert told == 3000
+
+
+class TestEstimate:
+    def test_once_a_second_to_those_who_want_it(self):
+        feedback, receiver = make(replace(describe("video"), remb=True), describe("audio", AUDIO))
+        assert not any(isinstance(packet, BitrateEstimate) for packet in compose(feedback, 0.0))
+        send_keyframe(receiver.tracks[0])
+        receiver.tracks[0].ssrc = VIDEO
+        bitrates = []
+        for now in range(1, 4):
+            [estimate] = [each for each in compose(feedback, now) if isinstance(each, BitrateEstimate)]
+            assert (estimate.sender_ssrc, estimate.ssrcs) == (OURS, (VIDEO,))
+            bitrates.append(estimate.bitrate)
+        assert bitrates == sorted(bitrates)
+        assert bitrates[0] > 1_000_000

@@ -1,18 +1,25 @@
 """Which track a packet belongs to, one SSRC at a time, and the client's RTCP."""
 
+from dataclasses import replace
+
 import pytest
 from tests.peers.whip_client import picture, sound
 
 from whipway.failures import DropReason, ParseError
+from whipway.protocol.rtcp.extended import DelayReport, LastReceiverReport
 from whipway.protocol.rtcp.packets import Goodbye, ReceiverReport, SenderReport, seconds_to_ntp
+from whipway.protocol.rtp.nack import REORDER_WAIT
 from whipway.protocol.rtp.packet import ONE_BYTE_PROFILE, Packet, serialize_packet
-from whipway.protocol.rtp.reorder import MAX_WAIT
+from whipway.protocol.rtp.retransmission import wrap_packet
 from whipway.protocol.sdp.answer import TrackDescription
 from whipway.session.receiver import SWITCH_INTERVAL, Receiver
 
 AUDIO_PT, VIDEO_PT = 111, 102
+RTX_PT, RTX_VIDEO = 103, 0xC
 AUDIO, VIDEO = 0xA, 0xB
+OURS = 0xFEED
 MID_ID = 3
+TRANSPORT_CC_ID = 5
 
 
 def describe(
@@ -36,7 +43,8 @@ def make_receiver(*, announced: bool = True, mid_id: int | None = MID_ID) -> Rec
         [
             describe("audio", (AUDIO,) if announced else (), mid_id=mid_id),
             describe("video", (VIDEO,) if announced else (), mid_id=mid_id),
-        ]
+        ],
+        OURS,
     )
 
 
@@ -77,7 +85,7 @@ class TestBinding:
 
     def test_by_mid_before_payload_type(self):
         one, other = describe("audio", (), mid="one"), describe("audio", (), mid="other")
-        receiver = Receiver([one, other])
+        receiver = Receiver([one, other], OURS)
         receiver.receive_rtp(audio(1, ssrc=7, mid="other"), 0.0)
         # Bound once, it needs no MID any more (RFC 9143, 14: until the receiver knows).
         receiver.receive_rtp(audio(2, ssrc=7), 0.0)
@@ -90,7 +98,7 @@ class TestBinding:
 
     def test_a_media_description_without_mid(self):
         description = describe("audio", ())
-        receiver = Receiver([TrackDescription(**{**_fields(description), "mid": None})])
+        receiver = Receiver([replace(description, mid=None)], OURS)
         receiver.receive_rtp(audio(1, ssrc=7, mid="audio"), 0.0)
         assert receiver.tracks[0].ssrc == 7
 
@@ -175,18 +183,122 @@ class TestRtcp:
         assert caught.value.reason is DropReason.RTCP_MALFORMED
 
 
+class TestRoundTrip:
+    def report(self, now: float, delay: float, ssrc: int = OURS, last: int | None = None) -> bytes:
+        if last is None:
+            last = seconds_to_ntp(now) >> 16 & 0xFFFFFFFF
+        return DelayReport(VIDEO, (LastReceiverReport(ssrc, last, round(delay * 65536)),)).serialize()
+
+    def test_time_since_our_report_less_the_time_it_lay_there(self):
+        receiver = make_receiver()
+        receiver.receive_rtcp(self.report(70_000.0, 0.05), 70_000.13)
+        assert receiver.round_trip.seconds == pytest.approx(0.08, abs=0.0001)
+
+    @pytest.mark.parametrize(
+        "changes", [{"ssrc": 9}, {"last": 0}, {"delay": 5.0}], ids=["another's", "no report", "nonsense"]
+    )
+    def test_what_says_nothing_of_us(self, changes):
+        receiver = make_receiver()
+        receiver.receive_rtcp(self.report(100.0, **{"delay": 0.01, **changes}), 100.1)
+        assert not receiver.round_trip.is_measured
+
+
+class TestArrivals:
+    def make(self) -> Receiver:
+        plain = describe("audio", (AUDIO,))
+        return Receiver(
+            [plain, replace(describe("video", ()), transport_cc_extension_id=TRANSPORT_CC_ID)], OURS
+        )
+
+    def numbered(self, number: int, length: int = 2) -> bytes:
+        extension = bytes((TRANSPORT_CC_ID << 4 | length - 1,)) + number.to_bytes(length, "big")
+        packet = Packet(AUDIO_PT, False, 1, 960, AUDIO, sound(1), extension, ONE_BYTE_PROFILE)
+        return serialize_packet(packet)
+
+    def test_every_numbered_packet_is_noted_whatever_becomes_of_it(self):
+        receiver = self.make()
+        receiver.receive_rtp(self.numbered(0x1234), 1.0)
+        receiver.receive_rtp(self.numbered(0x1235), 1.0)  # a duplicate
+        unknown = self.numbered(0x1237)
+        refuses(receiver, unknown[:1] + b"\x07" + unknown[2:], 1.0)
+        [feedback] = receiver.arrivals.compose(OURS, AUDIO)
+        assert feedback.base_sequence == 0x1234
+        assert [arrival is not None for arrival in feedback.arrivals] == [True, True, False, True]
+
+    def test_packets_without_a_number_are_not(self):
+        receiver = self.make()
+        receiver.receive_rtp(audio(1), 1.0)
+        receiver.receive_rtp(audio(2, mid="audio"), 1.0)
+        receiver.receive_rtp(self.numbered(1, length=3), 1.0)
+        assert not receiver.arrivals.pending
+
+    def test_nobody_wants_to_know(self):
+        receiver = make_receiver()
+        receiver.receive_rtp(self.numbered(1), 1.0)
+        assert not receiver.arrivals.pending
+
+
+class TestRetransmission:
+    def make(self, *, announced: bool = True) -> Receiver:
+        description = replace(
+            describe("video", (VIDEO, RTX_VIDEO) if announced else ()),
+            rtx={RTX_PT: VIDEO_PT},
+            repair_ssrcs={RTX_VIDEO: VIDEO} if announced else {},
+            nack=True,
+        )
+        return Receiver([description], OURS)
+
+    def repair(self, number: int, ssrc: int = RTX_VIDEO) -> bytes:
+        [*_, nal] = picture(number, keyframe=True, size=100)
+        packet = Packet(VIDEO_PT, True, number, number * 3000, VIDEO, nal)
+        return serialize_packet(wrap_packet(packet, RTX_PT, ssrc, 7))
+
+    def lose(self, receiver: Receiver) -> None:
+        for number in (1, 3):
+            receiver.receive_rtp(video(number), 0.0)
+        assert receiver.tracks[0].missing.due(0.0, 10) == [2]
+
+    @pytest.mark.parametrize("announced", [True, False])
+    def test_it_takes_the_place_of_the_lost_packet(self, announced):
+        receiver = self.make(announced=announced)
+        self.lose(receiver)
+        receiver.receive_rtp(self.repair(2), 0.1)
+        track = receiver.tracks[0]
+        assert (track.repaired, track.lost, track.deadline(), track.ssrc) == (1, 0, None, VIDEO)
+
+    def test_it_is_no_source_to_follow(self):
+        receiver = self.make(announced=False)
+        assert refuses(receiver, self.repair(1)) is DropReason.RTP_UNKNOWN_TRACK
+        assert receiver.tracks[0].ssrc is None
+
+    def test_of_a_source_that_is_not_followed(self):
+        receiver = self.make()
+        receiver.receive_rtp(video(1, ssrc=9), 0.0)
+        receiver.receive_rtp(video(3, ssrc=9), 0.0)
+        receiver.tracks[0].missing.due(0.0, 10)
+        assert refuses(receiver, self.repair(2)) is DropReason.RTP_UNKNOWN_TRACK
+
+    def test_padding_alone(self):
+        receiver = self.make()
+        receiver.receive_rtp(video(1), 0.0)
+        probe = serialize_packet(Packet(RTX_PT, False, 1, 0, RTX_VIDEO, b""), padding=200)
+        assert refuses(receiver, probe) is DropReason.RTP_EMPTY
+
+    def test_no_room_for_its_number(self):
+        receiver = self.make()
+        receiver.receive_rtp(video(1), 0.0)
+        cut = serialize_packet(Packet(RTX_PT, False, 1, 0, RTX_VIDEO, b"\0"))
+        assert refuses(receiver, cut) is DropReason.RTP_MALFORMED
+
+
 def test_the_earliest_deadline_counts():
     receiver = make_receiver()
     assert receiver.deadline() is None
     for data, now in ((audio(1), 1.0), (video(1), 1.0), (video(3), 2.0), (audio(3), 3.0)):
         receiver.receive_rtp(data, now)
-    assert receiver.deadline() == 2.0 + MAX_WAIT
-    assert receiver.handle_timeout(2.0 + MAX_WAIT) == []
-    assert receiver.deadline() == 3.0 + MAX_WAIT
-    [frame] = receiver.handle_timeout(3.0 + MAX_WAIT)
+    assert receiver.deadline() == 2.0 + REORDER_WAIT
+    assert receiver.handle_timeout(2.0 + REORDER_WAIT) == []
+    assert receiver.deadline() == 3.0 + REORDER_WAIT
+    [frame] = receiver.handle_timeout(3.0 + REORDER_WAIT)
     assert frame.payload == sound(3)
     assert receiver.deadline() is None
-
-
-def _fields(description: TrackDescription) -> dict[str, object]:
-    return {name: getattr(description, name) for name in TrackDescription.__slots__}

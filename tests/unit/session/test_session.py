@@ -6,7 +6,7 @@ from tests.peers.whip_client import WhipClient, picture, sound
 
 from whipway.failures import DropReason
 from whipway.protocol.rtcp.packets import Goodbye
-from whipway.protocol.rtp.reorder import MAX_WAIT
+from whipway.protocol.rtp.nack import REORDER_WAIT
 from whipway.session.events import Connected, Ended, EndReason
 from whipway.session.feedback import REPORT_INTERVAL
 from whipway.session.session import SessionState, Timeouts
@@ -141,8 +141,8 @@ class TestTime:
         client.send("audio", sound(3), 0.0)
         for data, _ in client.datagrams_to_send():
             network.inject(data)
-        assert session.deadline(network.now) == network.now + MAX_WAIT
-        session.handle_timeout(network.now + MAX_WAIT)
+        assert session.deadline(network.now) == network.now + REORDER_WAIT
+        session.handle_timeout(network.now + REORDER_WAIT)
         [frame] = session.events()
         assert frame.payload == sound(3)
 

@@ -10,7 +10,7 @@ from whipway.session.snapshot import describe_session
 
 def test_before_the_client_came():
     session = make_network().session
-    snapshot = describe_session(session)
+    snapshot = describe_session(session, 0.0)
     assert (snapshot["state"], snapshot["reason"], snapshot["detail"]) == ("connecting", None, None)
     assert snapshot["drops"] == {}
     assert [track["packets"] for track in snapshot["tracks"]] == [0, 0]
@@ -24,10 +24,12 @@ def test_a_stream_and_its_end():
     network.inject(b"\x80\x66" + bytes(60))
     network.session.end(EndReason.DELETED, "by request")
     client = network.client
-    assert describe_session(network.session) == {
+    assert describe_session(network.session, network.now) == {
         "state": "ended",
         "reason": "deleted",
         "detail": "by request",
+        "round_trip_ms": None,
+        "warnings": [],
         "tracks": [
             {
                 "mid": "audio",
@@ -36,6 +38,9 @@ def test_a_stream_and_its_end():
                 "packets": 50,
                 "bytes": client.sources["audio"].octets,
                 "lost": 0,
+                "repaired": 0,
+                "waiting": 0,
+                "loss": 0.0,
                 "frames": 50,
             },
             {
@@ -45,8 +50,12 @@ def test_a_stream_and_its_end():
                 "packets": client.sources["video"].packets,
                 "bytes": client.sources["video"].octets,
                 "lost": 0,
+                "repaired": 0,
+                "waiting": 0,
+                "loss": 0.0,
                 "frames": 30,
                 "keyframes": 1,
+                "keyframe_interval": 0.0,
                 "keyframe_requests": 1,
             },
         ],
@@ -57,6 +66,6 @@ def test_a_stream_and_its_end():
 def test_it_is_plain_data_without_secrets_or_addresses():
     network = make_network()
     network.run(0.5)
-    text = json.dumps(describe_session(network.session))
+    text = json.dumps(describe_session(network.session, network.now))
     for secret in (network.client.pwd, network.client.ufrag, network.client.address[0]):
         assert secret not in text

@@ -6,18 +6,21 @@ from tests.peers.whip_client import PPS, SPS, picture, sound
 from whipway.failures import DropReason
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtcp.packets import SenderReport, seconds_to_ntp
+from whipway.protocol.rtp.nack import REORDER_WAIT
 from whipway.protocol.rtp.packet import Packet
-from whipway.protocol.rtp.reorder import MAX_WAIT
+from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.timeline import Timeline
 from whipway.protocol.sdp.answer import TrackDescription
-from whipway.session.track import AudioTrack, Track, VideoTrack, make_track
+from whipway.session.track import MAX_OUTAGE, OUTAGE_PACKETS, AudioTrack, Track, VideoTrack, make_track
 
 SSRC = 0xCAFE
 IDR = bytes((0x65, 0x88, 1, 2, 3))
 SLICE = bytes((0x41, 0x9A, 4, 5, 6))
 
 
-def describe(kind: str, ssrcs: tuple[int, ...] = (SSRC,), sprop: tuple[bytes, ...] = ()) -> TrackDescription:
+def describe(
+    kind: str, ssrcs: tuple[int, ...] = (SSRC,), sprop: tuple[bytes, ...] = (), *, nack: bool = False
+) -> TrackDescription:
     return TrackDescription(
         mid=kind,
         kind=kind,
@@ -28,15 +31,16 @@ def describe(kind: str, ssrcs: tuple[int, ...] = (SSRC,), sprop: tuple[bytes, ..
         mid_extension_id=None,
         sprop_parameter_sets=sprop,
         stereo=False,
+        nack=nack,
     )
 
 
 def make_audio(**fields) -> Track:
-    return make_track(describe("audio", **fields), Timeline())
+    return make_track(describe("audio", **fields), Timeline(), RoundTrip())
 
 
 def make_video(**fields) -> VideoTrack:
-    track = make_track(describe("video", **fields), Timeline())
+    track = make_track(describe("video", **fields), Timeline(), RoundTrip())
     assert isinstance(track, VideoTrack)
     return track
 
@@ -72,7 +76,7 @@ class TestAudio:
         track = make_audio()
         frames = feed(track, audio_packet(1), audio_packet(4), audio_packet(3))
         assert [frame.payload for frame in frames] == [sound(1)]
-        assert track.deadline() == MAX_WAIT
+        assert track.deadline() == REORDER_WAIT
         assert [frame.payload for frame in feed(track, audio_packet(2))] == [sound(2), sound(3), sound(4)]
         assert track.deadline() is None
         assert track.all_drops() == {}
@@ -80,8 +84,8 @@ class TestAudio:
     def test_a_gap_shows_in_the_times_alone(self):
         track = make_audio()
         feed(track, audio_packet(1), audio_packet(3))
-        assert list(track.handle_timeout(MAX_WAIT - 0.01)) == []
-        [frame] = track.handle_timeout(MAX_WAIT)
+        assert list(track.handle_timeout(REORDER_WAIT - 0.01)) == []
+        [frame] = track.handle_timeout(REORDER_WAIT)
         assert (frame.payload, frame.time_us) == (sound(3), 40_000)
         assert track.lost == 1
 
@@ -121,7 +125,7 @@ class TestVideo:
         assert not track.needs_keyframe
         assert feed(track, *whole(5, SLICE, timestamp=3000)) == []
         assert not track.needs_keyframe
-        assert list(track.handle_timeout(MAX_WAIT)) == []
+        assert list(track.handle_timeout(REORDER_WAIT)) == []
         assert track.needs_keyframe
         assert feed(track, *whole(6, SLICE, timestamp=6000)) == []
         [unit] = feed(track, *whole(7, SPS, PPS, IDR, timestamp=9000))
@@ -144,7 +148,7 @@ class TestVideo:
         track = make_video()
         feed(track, *whole(1, SPS, PPS, IDR))
         feed(track, packet(4, SLICE, 3000), *whole(6, SLICE, timestamp=6000))
-        track.handle_timeout(MAX_WAIT)
+        track.handle_timeout(REORDER_WAIT)
         assert track.all_drops() == {DropReason.H264_INCOMPLETE: 1, DropReason.H264_AWAITING_IDR: 1}
 
     @pytest.mark.parametrize("nals", [[IDR], [SPS, IDR], [PPS, IDR]])
@@ -174,7 +178,7 @@ class TestVideo:
     def test_a_picture_has_the_time_of_its_first_packet(self):
         """An IDR picture is sent over tens of milliseconds, and audio comes in between."""
         timeline = Timeline()
-        video, audio = (make_track(describe(kind), timeline) for kind in ("video", "audio"))
+        video, audio = (make_track(describe(kind), timeline, RoundTrip()) for kind in ("video", "audio"))
         sps, pps, idr = whole(1, SPS, PPS, IDR)
         feed(video, sps, pps, now=5.0)
         [frame] = feed(audio, audio_packet(1), now=5.02)
@@ -228,7 +232,7 @@ class TestSources:
 class TestReports:
     def test_sender_reports_reach_clock_and_statistics(self):
         timeline = Timeline()
-        audio, video = (make_track(describe(kind), timeline) for kind in ("audio", "video"))
+        audio, video = (make_track(describe(kind), timeline, RoundTrip()) for kind in ("audio", "video"))
         feed(audio, audio_packet(1))
         feed(video, *whole(1, *picture(1, keyframe=True, size=100)))
         ntp = seconds_to_ntp(3_900_000_000.0)
@@ -252,5 +256,131 @@ class TestReports:
 
 
 def test_the_kind_decides():
-    assert type(make_track(describe("audio"), Timeline())) is AudioTrack
-    assert type(make_track(describe("video"), Timeline())) is VideoTrack
+    assert type(make_track(describe("audio"), Timeline(), RoundTrip())) is AudioTrack
+    assert type(make_track(describe("video"), Timeline(), RoundTrip())) is VideoTrack
+
+
+class TestRepair:
+    def test_a_restored_packet_fills_its_gap(self):
+        track = make_audio(nack=True)
+        feed(track, audio_packet(1), audio_packet(3))
+        assert track.missing.due(0.0, 10) == [2]
+        frames = track.receive_repair(audio_packet(2), 0.1)
+        assert [frame.payload for frame in frames] == [sound(2), sound(3)]
+        assert (track.repaired, track.lost, track.all_drops()) == (1, 0, {})
+        # What the reports tell is what the network did.
+        assert track.packets == 2
+
+    def test_what_was_not_asked_for_is_of_no_use(self):
+        track = make_audio(nack=True)
+        assert list(track.receive_repair(audio_packet(1), 0.0)) == []
+        feed(track, audio_packet(1), audio_packet(3))
+        for number in (1, 2, 3, 4, 5000):
+            assert list(track.receive_repair(audio_packet(number), 0.0)) == []
+        assert track.all_drops() == {DropReason.RTP_DUPLICATE: 6}
+        assert len(track.missing) == 1
+
+    def test_the_same_packet_sent_again_is_a_repair_too(self):
+        track = make_audio(nack=True)
+        feed(track, audio_packet(1), audio_packet(3))
+        track.missing.due(0.0, 10)
+        assert len(feed(track, audio_packet(2), now=0.1)) == 2
+        assert track.repaired == 1
+
+    def test_repairs_go_on_with_another_source(self):
+        track = make_audio(nack=True)
+        feed(track, audio_packet(1), audio_packet(3))
+        track.missing.due(0.0, 10)
+        track.receive_repair(audio_packet(2), 0.1)
+        track.begin(7, 0.2)
+        assert (track.repaired, len(track.missing)) == (1, 0)
+        feed(track, audio_packet(500), audio_packet(502))
+        assert track.missing.due(1.0, 10) == [501]
+
+    @pytest.mark.parametrize(
+        ("pause", "lost", "waits"),
+        [
+            (MAX_OUTAGE + 0.1, OUTAGE_PACKETS + 1, False),
+            (MAX_OUTAGE + 0.1, OUTAGE_PACKETS, True),
+            (MAX_OUTAGE - 0.1, 200, True),
+        ],
+    )
+    def test_nothing_is_waited_for_that_senders_do_not_keep(self, pause, lost, waits):
+        track = make_audio(nack=True)
+        feed(track, audio_packet(1))
+        frames = feed(track, audio_packet(2 + lost), now=pause)
+        assert (frames == []) == waits == bool(track.waiting)
+        assert (track.deadline() is not None) == waits
+        assert track.lost == (0 if waits else lost)
+
+
+class TestLoss:
+    def test_part_of_what_was_sent_before_any_repair(self):
+        track = make_audio(nack=True)
+        number = 0
+        for _ in range(40):
+            feed(track, *(audio_packet(number + at) for at in range(9)))
+            number += 10
+            track.measure_loss()
+        assert track.loss == pytest.approx(0.1, abs=0.01)
+
+    def test_nothing_sent_is_no_news(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(3))
+        track.measure_loss()
+        loss = track.loss
+        track.measure_loss()
+        assert track.loss == loss > 0
+
+    def test_it_falls_when_packets_come_again(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(11))
+        track.measure_loss()
+        for number in range(12, 40):
+            feed(track, audio_packet(number))
+            track.measure_loss()
+        assert track.loss < 0.01
+
+    def test_another_source_does_not_make_it_negative(self):
+        track = make_audio()
+        feed(track, audio_packet(1), audio_packet(100))
+        track.measure_loss()
+        track.begin(7, 1.0)
+        feed(track, audio_packet(500), audio_packet(501))
+        track.measure_loss()
+        assert 0.0 < track.loss < 0.25
+
+
+class TestPictures:
+    def test_the_interval_of_key_frames(self):
+        track = make_video(sprop=(SPS, PPS))
+        assert track.keyframe_interval == 0.0
+        for number, at in enumerate((10.0, 12.5, 20.0)):
+            feed(track, *whole(number, IDR, timestamp=number), now=at)
+        assert track.keyframe_interval == 7.5
+
+    def test_the_profile_is_that_of_the_last_parameter_set(self):
+        track = make_video()
+        assert track.profile_idc is None
+        feed(track, *whole(0, SPS, PPS, IDR))
+        assert track.profile_idc == 0x42
+        feed(track, *whole(3, b"\x67\x64\x00\x1f", PPS, IDR, timestamp=1))
+        assert track.profile_idc == 0x64
+        feed(track, *whole(6, b"\x67", PPS, IDR, timestamp=2))
+        assert track.profile_idc is None
+
+    def test_pictures_in_another_order_than_shown(self):
+        track = make_video(sprop=(SPS, PPS))
+        for number, (nal, timestamp) in enumerate([(IDR, 0), (SLICE, 9000), (SLICE, 12_000)]):
+            feed(track, *whole(number, nal, timestamp=timestamp))
+        assert not track.reorders
+        feed(track, *whole(3, SLICE, timestamp=10_500))
+        feed(track, *whole(4, SLICE, timestamp=15_000))
+        assert track.reorders
+
+
+def test_the_last_report_is_noted():
+    track = make_audio()
+    assert track.reported_at == float("-inf")
+    track.sender_report(SenderReport(SSRC, seconds_to_ntp(1.0), 0, 0, 0), 7.0)
+    assert track.reported_at == 7.0

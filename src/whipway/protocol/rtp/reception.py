@@ -69,6 +69,8 @@ class ReceptionStatistics:
         elif not self._accepts(sequence):
             return
         self._received += 1
+        if sequence < self._highest:
+            return  # Out of order: repeated, as likely as not, and its delay says nothing of the path.
         # RFC 3550, 6.4.1: "J(i) = J(i-1) + (|D(i-1,i)| - J(i-1))/16"
         transit = arrival * self._clock_rate - timestamp
         change = abs(transit - self._transit)

@@ -2,55 +2,54 @@
 
 There is no playout here, so nothing is delayed on purpose: a packet with the expected number goes straight
 through. A packet ahead of a gap waits until the gap is filled, until the oldest of those waiting has waited
-`max_wait`, or until more than `capacity` are waiting; then the gap is given up. What comes out is a sequence
-of packets in which `None` says "packets before the next one are lost for good", so that whoever assembles
-frames learns of each gap at its very place.
+as long as a gap is worth (`MissingPackets.patience`), or until more than `capacity` are waiting; then the gap
+is given up. What comes out is a sequence of packets in which `None` says "packets before the next one are
+lost for good", so that whoever assembles frames learns of each gap at its very place.
 
 A restart of the sender shows as two packets with consecutive numbers far from the expected one (RFC 3550,
-A.1); one alone is held and not believed. `missing` names the absent numbers for whoever asks for them again.
+A.1); one alone is held and not believed. `missing` is told which numbers are absent, and asks for them.
 """
 
 from collections.abc import Sequence
 
+from whipway.protocol.rtp.nack import MissingPackets
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.sequence import MAX_JUMP
 
-CAPACITY_PACKETS = 512
-"""Half a second of 10 Mbit/s video."""
-MAX_WAIT = 0.2
-"""Seconds: two round trips of a poor mobile path, enough for a retransmission to arrive."""
-MAX_MISSING = 256
-"""Numbers named at once: more cannot be asked for in good time."""
+CAPACITY_PACKETS = 2048
+"""A second of 20 Mbit/s video: what comes while the longest repair is under way."""
 
 
 class ReorderBuffer:
     """In-order packets of one track; sequence numbers are extended ones (`Extender(16)`).
 
-    `max_wait` (seconds) may be changed at any time. The counts are for snapshots.
+    The counts are for snapshots.
     """
 
     __slots__ = (
         "_candidate",
         "_capacity",
+        "_highest",
         "_next",
         "_started",
         "_waiting",
         "duplicates",
         "late",
         "lost",
-        "max_wait",
+        "missing",
         "resets",
     )
 
-    def __init__(self, capacity: int = CAPACITY_PACKETS, max_wait: float = MAX_WAIT) -> None:
+    def __init__(self, missing: MissingPackets, capacity: int = CAPACITY_PACKETS) -> None:
+        self.missing = missing
         self._capacity = capacity
         self._next = 0
+        self._highest = 0  # of those that wait; without meaning while none does
         self._started = False
         # Each packet with its arrival. All of them are beyond the first gap and time does not run backwards,
         # so the first of the dictionary tells since when that gap is known.
         self._waiting: dict[int, tuple[float, Packet]] = {}
         self._candidate: tuple[int, Packet] | None = None
-        self.max_wait = max_wait
         self.duplicates = 0
         """Packets whose number was waiting already (RTP_DUPLICATE)."""
         self.late = 0
@@ -60,6 +59,10 @@ class ReorderBuffer:
         self.resets = 0
         """Times that the sender started anew."""
 
+    def __len__(self) -> int:
+        """How many packets wait behind a gap."""
+        return len(self._waiting)
+
     def insert(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
         """Take one packet and return those that are now in order; None among them marks a gap."""
         if sequence == self._next and self._started and not self._waiting:
@@ -68,26 +71,26 @@ class ReorderBuffer:
         return self._insert_apart(sequence, packet, now)
 
     def expire(self, now: float) -> Sequence[Packet | None]:
-        """Give up the gaps that are older than `max_wait`; call it at `deadline`. Output as of `insert`."""
+        """Give up the gaps that are not worth waiting for any longer; call it at `deadline`.
+
+        Output as of `insert`.
+        """
         ready: list[Packet | None] = []
-        while self._waiting and self._oldest_arrival() + self.max_wait <= now:
+        patience = self.missing.patience()
+        while self._waiting and self._oldest_arrival() + patience <= now:
+            self._give_up(ready)
+        return ready
+
+    def give_up(self) -> Sequence[Packet | None]:
+        """Give up every gap: nothing of them will come. Output as of `insert`."""
+        ready: list[Packet | None] = []
+        while self._waiting:
             self._give_up(ready)
         return ready
 
     def deadline(self) -> float | None:
         """When `expire` has something to do; None while nothing waits."""
-        return self._oldest_arrival() + self.max_wait if self._waiting else None
-
-    def missing(self, limit: int = MAX_MISSING) -> list[int]:
-        """The extended numbers that are absent before the last one waiting, lowest first, at most `limit`."""
-        absent: list[int] = []
-        if self._waiting:
-            for sequence in range(self._next, max(self._waiting)):
-                if sequence not in self._waiting:
-                    absent.append(sequence)
-                    if len(absent) == limit:
-                        break
-        return absent
+        return self._oldest_arrival() + self.missing.patience() if self._waiting else None
 
     def _insert_apart(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
         if not self._started:
@@ -103,6 +106,7 @@ class ReorderBuffer:
         if sequence in self._waiting:
             self.duplicates += 1
             return ()
+        self._note(sequence, now)
         self._waiting[sequence] = (now, packet)
         ready: list[Packet | None] = []
         if ahead == 0:
@@ -118,14 +122,20 @@ class ReorderBuffer:
             self.late += candidate is not None
             self._candidate = (sequence, packet)
             return ()
-        ready: list[Packet | None] = []
-        while self._waiting:
-            self._give_up(ready)
+        ready = [*self.give_up(), None, candidate[1], packet]
         self._candidate = None
         self._next = sequence + 1
         self.resets += 1
-        ready += (None, candidate[1], packet)
         return ready
+
+    def _note(self, sequence: int, now: float) -> None:
+        highest = self._highest if self._waiting else self._next - 1
+        if sequence < highest:
+            self.missing.arrived(sequence, now)
+            return
+        self._highest = sequence
+        if sequence > highest + 1:
+            self.missing.open(highest + 1, sequence, now)
 
     def _give_up(self, ready: list[Packet | None]) -> None:
         # The walk is at most MAX_JUMP long and each number is passed once.
@@ -133,6 +143,7 @@ class ReorderBuffer:
         while self._next not in self._waiting:
             self._next += 1
         self.lost += self._next - first
+        self.missing.give_up(self._next)
         ready.append(None)
         self._release(ready)
 

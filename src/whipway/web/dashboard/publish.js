@@ -9,7 +9,9 @@ import {
   unmarkFields,
 } from "./view.js";
 import { WhipClient } from "./whip_client.js";
-import { PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sinkWords, sourceWords } from "./wording.js";
+import {
+  PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sinkWords, sourceWords, warningWords,
+} from "./wording.js";
 
 const ENDPOINT = new URL("p/webrtc", document.baseURI).href;
 const SOURCE_GONE = {
@@ -52,7 +54,10 @@ function listen(one, settings, mine) {
   const on = (type, show) => one.addEventListener(type, ({ detail }) => mine === attempt && show(detail));
   on("phase", (phase) => showPhase(phase, settings));
   on("figures", (figures) => setText("figures", liveWords(figures)));
-  on("status", (status) => setText("sinks", sinkWords(status)));
+  on("status", (status) => {
+    setText("sinks", sinkWords(status));
+    setText("warnings", warningWords(status));
+  });
   on("ended", fail);
 }
 

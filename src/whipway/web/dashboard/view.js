@@ -5,7 +5,7 @@ import { durationWords } from "./wording.js";
 const IDS = [
   "source", "microphone", "stream-name", "stream-url", "resolution", "frame-rate", "video-bitrate", "audio-bitrate",
   "token", "access", "settings", "start", "stop", "mute-video", "mute-audio", "preview", "placeholder", "badge",
-  "elapsed", "status", "headline", "detail", "figures", "sinks", "play-url", "play-hint", "copy-play", "whip-url",
+  "elapsed", "status", "headline", "detail", "figures", "warnings", "sinks", "play-url", "play-hint", "copy-play", "whip-url",
   "server-version", "copied", "stream-url-hint",
 ];
 
@@ -22,12 +22,13 @@ let liveSince = 0;
 let badgeTimer = 0;
 let focusToReturn = false; // Stop had the focus: when it is switched off, Start gets it.
 
-/** Shows the state, its headline and its detail; figures and outputs belong to the state before and go. */
+/** Shows the state, its headline and its detail; figures, warnings and outputs belong to the state before and go. */
 export function showState(state, [headline, detail]) {
   elements.status.dataset.state = state;
   setText("headline", headline);
   setText("detail", detail);
   setText("figures", "");
+  setText("warnings", "");
   setText("sinks", "");
   unlockControls(state);
 }

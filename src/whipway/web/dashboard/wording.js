@@ -128,6 +128,11 @@ export function sinkWords({ sinks }) {
   return sinks.map(({ state, detail }) => `RTMP: ${plain(state)}${detail ? ` (${text(detail)})` : ""}`).join(", ");
 }
 
+/** What the server thinks is worth mending, one line each. */
+export function warningWords({ warnings }) {
+  return Array.isArray(warnings) ? warnings.map(({ detail }) => `${text(detail)}.`).join("\n") : "";
+}
+
 export function mutedWords(video, audio) {
   const muted = [video && "picture", audio && "sound"].filter(Boolean).join(" and ");
   return muted ? `Live, ${muted} muted` : "Live";

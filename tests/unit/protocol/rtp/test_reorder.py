@@ -5,8 +5,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whipway.protocol.rtp.nack import MAX_MISSING, REORDER_WAIT, MissingPackets
 from whipway.protocol.rtp.packet import Packet
-from whipway.protocol.rtp.reorder import ReorderBuffer
+from whipway.protocol.rtp.reorder import CAPACITY_PACKETS, ReorderBuffer
+from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.sequence import MAX_JUMP, Extender
 
 
@@ -23,38 +25,47 @@ def feed(buffer: ReorderBuffer, sequence: int, now: float = 0.0) -> list[int | N
     return numbers(buffer.insert(sequence, packet(sequence), now))
 
 
-def started(*arguments: float) -> ReorderBuffer:
-    buffer = ReorderBuffer(*arguments)  # type: ignore[arg-type]
+def make(capacity: int = CAPACITY_PACKETS, *, asks: bool = False) -> ReorderBuffer:
+    return ReorderBuffer(MissingPackets(RoundTrip(), asks=asks), capacity)
+
+
+def started(capacity: int = CAPACITY_PACKETS, *, asks: bool = False) -> ReorderBuffer:
+    buffer = make(capacity, asks=asks)
     assert feed(buffer, 10) == [10]
     return buffer
+
+
+def absent(buffer: ReorderBuffer) -> list[int]:
+    """What is asked for; everything is asked for once."""
+    return buffer.missing.due(0.0, 10_000)
 
 
 def test_packets_in_order_go_straight_through() -> None:
     buffer = started()
     assert [feed(buffer, n) for n in (11, 12, 13)] == [[11], [12], [13]]
     assert buffer.deadline() is None
-    assert buffer.missing() == []
+    assert len(buffer.missing) == 0
     assert numbers(buffer.expire(1e9)) == []
 
 
 def test_a_first_number_of_zero_starts_the_track() -> None:
-    buffer = ReorderBuffer()
+    buffer = make()
     assert feed(buffer, 0) == [0]
     assert feed(buffer, 0) == []
     assert buffer.late == 1
 
 
 def test_swapped_packets_come_out_in_order() -> None:
-    buffer = started()
+    buffer = started(asks=True)
     assert feed(buffer, 12) == []
-    assert buffer.missing() == [11]
+    assert (absent(buffer), len(buffer)) == ([11], 1)
     assert feed(buffer, 11) == [11, 12]
     assert feed(buffer, 13) == [13]
     assert (buffer.lost, buffer.late, buffer.duplicates) == (0, 0, 0)
 
 
 def test_a_gap_is_given_up_when_its_time_is_over() -> None:
-    buffer = started(512, 0.2)
+    buffer = started()
     assert feed(buffer, 13, now=5.0) == []
     assert feed(buffer, 14, now=5.1) == []
     assert buffer.deadline() == 5.2
@@ -74,31 +85,40 @@ def test_each_gap_is_marked_where_it_is() -> None:
 
 
 def test_a_second_gap_is_as_old_as_the_first_packet_beyond_it() -> None:
-    buffer = started(512, 0.2)
+    buffer = started()
     feed(buffer, 15, now=1.0)
     feed(buffer, 12, now=1.1)
     assert feed(buffer, 11, now=1.15) == [11, 12]
-    assert buffer.deadline() == 1.2
-    assert buffer.missing() == [13, 14]
+    assert buffer.deadline() == 1.0 + REORDER_WAIT
+    assert len(buffer.missing) == 2
 
 
 def test_a_later_gap_waits_for_its_own_time() -> None:
-    buffer = started(512, 0.2)
+    buffer = started()
     feed(buffer, 12, now=1.0)
     feed(buffer, 14, now=1.1)
     assert numbers(buffer.expire(1.2)) == [None, 12]
     assert numbers(buffer.expire(1.3)) == [None, 14]
 
 
-def test_the_wait_may_be_changed() -> None:
-    buffer = started()
+def test_a_gap_that_can_be_repaired_is_worth_more() -> None:
+    buffer = started(asks=True)
     feed(buffer, 12, now=1.0)
-    buffer.max_wait = 0.05
-    assert buffer.deadline() == 1.05
+    assert buffer.deadline() == 1.0 + buffer.missing.patience() > 1.0 + REORDER_WAIT
+    assert numbers(buffer.expire(1.0 + REORDER_WAIT)) == []
+
+
+def test_every_gap_given_up_at_once() -> None:
+    buffer = started()
+    assert numbers(buffer.give_up()) == []
+    for sequence in (12, 15):
+        feed(buffer, sequence)
+    assert numbers(buffer.give_up()) == [None, 12, None, 15]
+    assert len(buffer.missing) == 0
 
 
 def test_more_waiting_packets_than_the_capacity_give_the_gap_up() -> None:
-    buffer = started(3, 100.0)
+    buffer = started(3)
     for sequence in (12, 14, 15):
         assert feed(buffer, sequence) == []
     assert feed(buffer, 16) == [None, 12]
@@ -116,18 +136,37 @@ def test_duplicates_and_late_packets_are_counted_and_dropped() -> None:
     assert (buffer.duplicates, buffer.late) == (1, 2)
 
 
-def test_missing_names_what_is_absent_before_the_last_one_waiting() -> None:
-    buffer = started()
+def test_each_number_is_missing_once_and_until_it_comes() -> None:
+    buffer = started(asks=True)
     feed(buffer, 15)
+    assert absent(buffer) == [11, 12, 13, 14]
     feed(buffer, 13)
-    assert buffer.missing() == [11, 12, 14]
+    feed(buffer, 17)
+    assert absent(buffer) == [16]
+    assert [n for n in range(10, 20) if buffer.missing.was_asked(n)] == [11, 12, 14, 16]
+    assert (buffer.missing.lost, buffer.missing.repaired) == (5, 1)
 
 
-def test_missing_is_bounded_and_lowest_first() -> None:
-    buffer = started()
+def test_a_number_behind_a_filled_gap_opens_the_next_one() -> None:
+    buffer = started(asks=True)
+    feed(buffer, 12)
+    feed(buffer, 11)
+    assert feed(buffer, 14) == []
+    assert absent(buffer) == [13]
+
+
+def test_what_is_missing_is_bounded() -> None:
+    buffer = started(asks=True)
     feed(buffer, 10 + MAX_JUMP)
-    assert buffer.missing(3) == [11, 12, 13]
-    assert len(buffer.missing()) == 256
+    assert absent(buffer) == list(range(11, 11 + MAX_MISSING))
+
+
+def test_what_is_given_up_is_not_asked_for() -> None:
+    buffer = started(asks=True)
+    for sequence in (12, 14):
+        feed(buffer, sequence)
+    buffer.expire(10.0)
+    assert absent(buffer) == []
 
 
 def test_the_farthest_jump_that_is_waited_for() -> None:
@@ -147,7 +186,7 @@ def test_a_restart_ahead_is_believed_at_its_second_packet() -> None:
 
 
 def test_a_restart_behind_is_believed_at_its_second_packet() -> None:
-    buffer = ReorderBuffer()
+    buffer = make()
     feed(buffer, 30_000)
     assert feed(buffer, 100) == []
     assert feed(buffer, 101) == [None, 100, 101]
@@ -170,7 +209,7 @@ def test_lone_packets_far_away_are_not_believed() -> None:
 
 
 def test_a_restart_through_the_extender() -> None:
-    buffer = ReorderBuffer()
+    buffer = make()
     extender = Extender(16)
     output: list[int | None] = []
     wire = [65534, 65535, 0, 1, 40_000, 40_001, 40_002, 40_003]
@@ -186,11 +225,11 @@ def test_whatever_the_network_does_the_output_is_in_order(
 ) -> None:
     sent = [n for n in range(65_510, 65_560) if n == 65_510 or chance.random() >= loss]
     arrived = sorted(sent, key=lambda n: 0 if n == 65_510 else n + chance.random() * spread)
-    buffer = ReorderBuffer(capacity=16, max_wait=0.01)
+    buffer = make(16)
     output: list[Packet | None] = []
     for i, sequence in enumerate(arrived):
-        output += buffer.insert(sequence, packet(sequence), i * 0.001)
-        output += buffer.expire(i * 0.001)
+        output += buffer.insert(sequence, packet(sequence), i * 0.02)
+        output += buffer.expire(i * 0.02)
     output += buffer.expire(1e9)
     extender = Extender(16)
     released = [extender.extend(entry.sequence_number) for entry in output if entry is not None]
@@ -212,14 +251,14 @@ def test_whatever_the_network_does_the_output_is_in_order(
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.floats(0, 1)), max_size=120))
 def test_any_numbers_keep_within_the_bounds(arrivals: list[tuple[int, float]]) -> None:
-    buffer = ReorderBuffer(capacity=4, max_wait=0.5)
+    buffer = make(4, asks=True)
     extender = Extender(16)
     now, out = 0.0, 0
     for sequence, step in arrivals:
         now += step
         out += sum(e is not None for e in buffer.insert(extender.extend(sequence), packet(sequence), now))
         out += sum(e is not None for e in buffer.expire(now))
-        assert len(buffer.missing()) <= 256
+        assert len(buffer.missing) <= MAX_MISSING
         deadline = buffer.deadline()
         assert deadline is None or deadline > now
     held = len(arrivals) - out - buffer.late - buffer.duplicates

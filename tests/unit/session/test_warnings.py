@@ -1,0 +1,128 @@
+"""Each warning: when it stands, when it does not, and that it goes with its cause."""
+
+from dataclasses import replace
+
+import pytest
+from tests.network.virtual import Network, Show, make_network
+from tests.peers.whip_client import WhipClient
+
+from whipway.session.warnings import (
+    MAX_KEYFRAME_INTERVAL,
+    MAX_QUIET,
+    MAX_REPORT_AGE,
+    WarningCode,
+    find_warnings,
+)
+
+
+def play(seconds: float = 2.0, client: WhipClient | None = None, **how: object) -> tuple[Network, Show]:
+    network = make_network(client)
+    network.run(0.5)
+    show = Show(network, **how)  # type: ignore[arg-type]
+    show.play(seconds)
+    return network, show
+
+
+def codes(network: Network, later: float = 0.0) -> list[WarningCode]:
+    warnings = find_warnings(network.session, network.now + later)
+    assert all(detail.strip() for _, detail in warnings)
+    return [code for code, _ in warnings]
+
+
+def test_nothing_is_wrong():
+    network, _ = play(20.0)
+    assert codes(network) == []
+
+
+def test_before_the_connection_there_is_nothing_to_say():
+    network = make_network(WhipClient(checks=False))
+    assert find_warnings(network.session, 9.0) == []
+
+
+class TestKeyframes:
+    def test_too_far_apart(self):
+        network, show = play(5.5, group=150, obeys=False)
+        assert WarningCode.KEYFRAME_INTERVAL in codes(network)
+        show.group = 30
+        show.until_keyframe = 0
+        show.play(3.0)
+        assert WarningCode.KEYFRAME_INTERVAL not in codes(network)
+
+    def test_none_at_all(self):
+        network, _ = play(1.0)
+        assert WarningCode.KEYFRAME_INTERVAL not in codes(network)
+        assert WarningCode.KEYFRAME_INTERVAL in codes(network, MAX_KEYFRAME_INTERVAL)
+
+    def test_requests_are_ignored(self):
+        network, show = play(8.0, group=100_000, obeys=False)
+        assert WarningCode.REQUESTS_IGNORED in codes(network)
+        show.obeys = True
+        show.play(4.0)
+        assert WarningCode.REQUESTS_IGNORED not in codes(network)
+
+    def test_a_sender_of_them_every_two_seconds_needs_no_requests(self):
+        network, _ = play(12.0, group=60, obeys=False)
+        assert WarningCode.REQUESTS_IGNORED not in codes(network)
+
+
+def test_b_frames():
+    network, show = play(1.0)
+    video = network.client.sources["video"]
+    show.play(0.1)
+    video.start -= 4500  # One picture of an earlier moment than the one before.
+    network.client.send_picture([b"\x41\x9a\x01"], network.now - 0.5)
+    network.run(0.1)
+    assert codes(network) == [WarningCode.B_FRAMES]
+
+
+class TestAudio:
+    def test_it_stays_away(self):
+        network, _ = play(1.0)
+        assert WarningCode.NO_AUDIO not in codes(network, MAX_QUIET - 1)
+        assert WarningCode.NO_AUDIO in codes(network, MAX_QUIET)
+
+    def test_it_never_came(self):
+        network = make_network()
+        network.run(0.5)
+        assert codes(network, MAX_QUIET) == [WarningCode.NO_AUDIO, WarningCode.KEYFRAME_INTERVAL]
+
+    def test_it_was_not_offered(self):
+        network, _ = play(1.0, WhipClient(("video",)))
+        assert WarningCode.NO_AUDIO not in codes(network, 60.0)
+
+
+class TestReports:
+    def test_they_stay_away(self):
+        network, _ = play(3.0)
+        assert WarningCode.NO_SENDER_REPORT not in codes(network, MAX_REPORT_AGE - 2)
+        assert codes(network, MAX_REPORT_AGE + 1).count(WarningCode.NO_SENDER_REPORT) == 2
+
+    def test_of_a_track_that_never_sent(self):
+        network = make_network()
+        network.run(0.5)
+        assert WarningCode.NO_SENDER_REPORT not in codes(network, 60.0)
+
+
+def test_loss():
+    network, _ = play(1.0)
+    for track, loss in zip(network.session.receiver.tracks, (0.051, 0.049), strict=True):
+        track.loss = loss
+    [(code, detail)] = find_warnings(network.session, network.now)
+    assert code is WarningCode.LOSS
+    assert "5% of the audio" in detail
+
+
+class TestProfile:
+    @pytest.mark.parametrize(
+        ("announced", "warns"), [("42e01f", False), ("42001f", False), ("64001f", True), (None, False)]
+    )
+    def test_it_differs_from_the_offer(self, announced, warns):
+        network, _ = play(1.0, WhipClient(("video",)))
+        [track] = network.session.receiver.tracks
+        track.description = replace(track.description, profile_level_id=announced)
+        assert (WarningCode.PROFILE_DIFFERS in codes(network)) == warns
+
+    def test_not_before_a_parameter_set_came(self):
+        network = make_network(WhipClient(("video",)))
+        network.run(0.5)
+        assert WarningCode.PROFILE_DIFFERS not in codes(network)
