@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test coverage lint types
+.PHONY: help run demo test fuzz coverage lint types bench-loss soak
 
 help:   ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 run: $(VENV)/.run   ## Start the server (make run ARGS="--set http.port=8081")
 	@$(BIN)/whipway serve $(ARGS)
@@ -19,6 +19,15 @@ test: $(VENV)/.dev   ## Run all tests (make test ARGS="-m 'not interop'" for the
 
 coverage: $(VENV)/.dev   ## Show what the tests without real clients leave uncovered
 	@$(BIN)/pytest -q -m "not interop" --cov=whipway --cov-branch --cov-report=term:skip-covered
+
+bench-loss: $(VENV)/.dev   ## Measure loss and repair (make bench-loss ARGS="--quick")
+	@$(BIN)/python -m bench.loss $(ARGS)
+
+fuzz: $(VENV)/.fuzz   ## Feed anything to every parser and machine (make fuzz ARGS="rtp --seconds 600")
+	@$(BIN)/python -m fuzz $(ARGS)
+
+soak: $(VENV)/.dev   ## Publish from Chromium for ten minutes and watch what grows (make soak ARGS="--minutes 60")
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 lint: $(VENV)/.dev   ## Check style, imports between the rings, and spelling
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/codespell
@@ -33,3 +42,9 @@ $(VENV)/.run: requirements.lock pyproject.toml
 $(VENV)/.dev: requirements-dev.lock pyproject.toml
 	@tools/make_venv $(PYTHON) $(VENV) requirements-dev.lock
 	@touch $(VENV)/.run $@
+
+# atheris has no wheel for every machine; without it the fuzzer is not guided by coverage.
+$(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+		--requirement requirements-fuzz.lock || echo "whipway: no atheris for this machine, fuzzing without it"
+	@touch $@

@@ -1,0 +1,113 @@
+"""Whatever bytes come in whatever reads: the publishing end raises nothing, says once that it publishes and
+once that it failed, has a deadline until it publishes, and what it keeps and what it answers is bounded by
+what it got."""
+
+from enum import IntEnum
+from random import Random
+
+from fuzz.rtmp import HANDSHAKE, Traffic, peer_bytes, raw, written
+from fuzz.script import Script
+from whipway.protocol.rtmp import messages
+from whipway.protocol.rtmp.client import Event, Failed, Publisher, Publishing, State
+from whipway.protocol.rtmp.link import COMMAND_MAX_BYTES
+from whipway.protocol.rtmp.messages import Message
+
+WAITS = {State.HANDSHAKING, State.CONNECTING, State.CREATING_STREAM, State.REQUESTING}
+
+
+class Step(IntEnum):
+    """What may happen to a publisher."""
+
+    BYTES = 0
+    MEDIA = 1
+    WAIT = 2
+    END = 3
+    CLOSE = 4
+
+
+class Owner:
+    """Drives one publisher and checks it after every step."""
+
+    def __init__(self) -> None:
+        self.machine = Publisher(
+            app="live",
+            tc_url="rtmp://host/live",
+            stream_name="name",
+            random=Random(1).randbytes,
+            now=0.0,
+        )
+        self._events: list[Event] = []
+        self._traffic = Traffic()
+        self._now = 0.0
+
+    def feed(self, data: bytes) -> None:
+        self._traffic.receive(data)
+        self.machine.receive_data(data, self._now)
+        self.check()
+        self._traffic.send(self.machine.data_to_send())
+
+    def step(self, script: Script) -> None:
+        match Step(script.choose(len(Step))):
+            case Step.BYTES:
+                self.feed(peer_bytes(script))
+            case Step.MEDIA if self.machine.state is State.PUBLISHING:
+                self.machine.send_metadata({"width": 1280.0})
+                self.machine.send_video(script.number(4), b"\x17\x01")
+                self.machine.send_audio(script.number(4), b"\xaf\x01")
+            case Step.WAIT:
+                self._now += script.number() / 8
+                self.machine.handle_timeout(self._now)
+            case Step.END:
+                self.machine.receive_eof()
+            case Step.CLOSE:
+                self.check()
+                self.machine.close()
+                assert self.machine.events() == []
+        self.check()
+        self.machine.data_to_send()
+
+    def check(self) -> None:
+        self._events += self.machine.events()
+        kinds = [type(event) for event in self._events]
+        assert kinds in ([], [Publishing], [Failed], [Publishing, Failed])
+        assert (self.machine.deadline() is not None) is (self.machine.state in WAITS)
+        assert Publishing in kinds or self.machine.state is not State.PUBLISHING
+        assert (Failed in kinds) is (self.machine.state is State.FAILED) or self.machine.state is State.CLOSED
+        assert self.machine._link._reader._held_bytes <= 2 * COMMAND_MAX_BYTES
+
+
+def target(data: bytes) -> bool:
+    """Whether the handshake is over already, and a list of steps."""
+    script, owner = Script(data), Owner()
+    if script.choose(2):
+        owner.feed(HANDSHAKE)
+        assert owner.machine.state is State.CONNECTING
+    while script:
+        owner.step(script)
+    return owner.machine.state not in (State.HANDSHAKING, State.FAILED, State.CLOSED)
+
+
+def _peer(*sent: Message) -> bytes:
+    return b"".join(bytes((Step.BYTES,)) + written(message) for message in sent)
+
+
+def seeds() -> list[bytes]:
+    connected = messages.connect_success(messages.Command("connect", 1.0, []))
+    unknown = messages.command("_error", 2, None, {"level": "error", "code": "NetConnection.Call.Failed"})
+    created = messages.command("_result", 4, None, 1)
+    started = messages.on_status("status", "NetStream.Publish.Start", "Go.", stream_id=1)
+    control = [
+        messages.window_ack_size(100),
+        messages.set_peer_bandwidth(5000, messages.BandwidthLimit.SOFT),
+        messages.set_chunk_size(4096),
+        messages.user_control(messages.ControlEvent.PING_REQUEST, 7),
+    ]
+    start = b"\x01" + _peer(*control[:2], connected)
+    publishing = start + _peer(unknown, created, control[3], started)
+    return [
+        b"\0" + bytes((Step.BYTES,)) + raw(HANDSHAKE),
+        start,
+        publishing,
+        publishing + bytes((Step.MEDIA,)) + bytes(8) + bytes((Step.WAIT, 255)),
+        b"\x01" + _peer(connected, messages.command("onBWDone", 0, None), *control),
+    ]
