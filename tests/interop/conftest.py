@@ -18,6 +18,20 @@ pytest.register_assert_rewrite("tests.interop.checks")
 
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin"
 """nginx is not on the path of ordinary users."""
+NODE_FOLDER = Path(__file__).parent / "node"
+GSTREAMER_PACKAGES = (
+    "gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad "
+    "gstreamer1.0-plugins-ugly gir1.2-gst-plugins-bad-1.0 python3-gi"
+)
+GSTREAMER_CHECK = """
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstWebRTC", "1.0")
+from gi.repository import Gst, GstWebRTC
+Gst.init(None)
+elements = "webrtcbin nicesrc dtlssrtpenc x264enc openh264enc opusenc rtph264pay videotestsrc"
+assert all(Gst.ElementFactory.find(name) for name in elements.split())
+"""
 
 
 def missing(what: str) -> None:
@@ -77,6 +91,29 @@ def whip_ffmpeg() -> str:
     if b"Muxer whip" not in muxers.stdout:
         missing(f"{path} has no WHIP muxer: pip install imageio-ffmpeg")
     return path
+
+
+@pytest.fixture(scope="session")
+def gstreamer_python() -> str:
+    """The system's interpreter, which Debian's bindings of GStreamer belong to."""
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", GSTREAMER_CHECK], capture_output=True, check=False).returncode != 0:
+        missing(f"GStreamer is not complete: apt install {GSTREAMER_PACKAGES}")
+    return python
+
+
+@pytest.fixture(scope="session")
+def node_script() -> list[str]:
+    """The command that runs the script of libdatachannel's bindings."""
+    node = debian_program("node", "nodejs npm")
+    if not (NODE_FOLDER / "node_modules" / "node-datachannel").exists():
+        missing("node-datachannel is not installed: npm install --prefix tests/interop/node")
+    return [node, str(NODE_FOLDER / "publisher.mjs")]
+
+
+@pytest.fixture(scope="session")
+def firefox_program() -> str:
+    return debian_program("firefox-esr", "firefox-esr")
 
 
 @pytest.fixture

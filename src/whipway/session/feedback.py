@@ -1,8 +1,9 @@
 """When to send which RTCP: reports, requests for lost packets and for key frames, congestion feedback.
 
 RFC 3550, 6.1: every compound packet begins with a report and carries our CNAME. RFC 4585, 3.5.2: feedback
-may go at once. A request for a key frame is repeated, less and less often, because some encoders ignore it
-for good.
+may go at once. Where the offer allows it (RFC 5506), a NACK goes by itself: it is the shorter for it, and
+ffmpeg does not look for it anywhere else. A request for a key frame is repeated, less and less often, because
+some encoders ignore it for good.
 
     what                                  when                                    where agreed on
     receiver report, reference time       once a second
@@ -121,12 +122,18 @@ class Feedback:
         return due
 
     def compose(self, now: float) -> list[bytes]:
-        """The compound packets to send now."""
+        """The RTCP datagrams to send now."""
         reports: list[bytes] = []
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL
             reports = self._reports(now)
-        packets = [*reports[1:], *self._repairs(now), *self._keyframes(now), *self._arrivals(now)]
+        alone, together = self._repairs(now)
+        return alone + self._compounds(
+            reports, [*reports[1:], *together, *self._keyframes(now), *self._arrivals(now)]
+        )
+
+    def _compounds(self, reports: list[bytes], packets: list[bytes]) -> list[bytes]:
+        """Packets of at most `MAX_DATAGRAM_BYTES` that begin with the report, or an empty one."""
         if not reports and not packets:
             return []
         empty = ReceiverReport(self._ssrc).serialize() + self._description
@@ -155,12 +162,17 @@ class Feedback:
                 packets.append(BitrateEstimate(self._ssrc, bitrate, (track.ssrc,)).serialize())
         return packets
 
-    def _repairs(self, now: float) -> Iterator[bytes]:
+    def _repairs(self, now: float) -> tuple[list[bytes], list[bytes]]:
+        """The NACKs that go by themselves, and those that do not."""
+        alone: list[bytes] = []
+        together: list[bytes] = []
         for track in self._receiver.tracks:
             lost = track.missing.due(now, MAX_NUMBERS)
             if lost and track.ssrc is not None:
                 numbers = tuple(sequence & 0xFFFF for sequence in lost)
-                yield GenericNack(self._ssrc, track.ssrc, numbers).serialize()
+                nack = GenericNack(self._ssrc, track.ssrc, numbers).serialize()
+                (alone if track.description.reduced_size else together).append(nack)
+        return alone, together
 
     def _keyframes(self, now: float) -> Iterator[bytes]:
         for track, request in self.requests.items():

@@ -241,6 +241,18 @@ class TestMissingPackets:
         assert 0.0 < again < REPORT_INTERVAL
         assert compose(feedback, again)[-1] == GenericNack(OURS, AUDIO, (0xFFFF, 0, 1))
 
+    def test_they_are_asked_for_by_themselves_where_that_was_agreed(self):
+        feedback, receiver = make(
+            replace(describe("audio", AUDIO), nack=True, reduced_size=True), describe("video", VIDEO)
+        )
+        self.lose(receiver, 1, 3)
+        nack, report = feedback.compose(0.0)
+        assert parse_compound(nack) == [GenericNack(OURS, AUDIO, (2,))]
+        assert isinstance(parse_compound(report)[0], ReceiverReport)
+        again = feedback.deadline()
+        assert again < REPORT_INTERVAL
+        assert feedback.compose(again) == [nack]
+
     def test_many_go_in_packets_that_fit(self):
         feedback, receiver = make(replace(describe("audio", AUDIO), nack=True))
         feedback.compose(0.0)

@@ -94,6 +94,8 @@ class TrackDescription:
     payload type; here they are told for the preferred one."""
     remb: bool = False
     """REMB is the congestion feedback to send; not agreed for a payload type with transport-wide feedback."""
+    reduced_size: bool = False
+    """RTCP need not begin with a report (RFC 5506)."""
     transport_cc_extension_id: int | None = None
     """Packets carry their transport-wide number in this extension, and the sender wants feedback on it."""
     profile_level_id: str | None = None
@@ -328,6 +330,7 @@ def _describe_track(offered: MediaDescription, answered: MediaDescription) -> Tr
         repair_ssrcs=repairs,
         nack=NACK in agreed.feedback,
         remb=REMB in agreed.feedback,
+        reduced_size=answered.rtcp_rsize,
         transport_cc_extension_id=_extension_id(answered, TRANSPORT_CC_URI),
         profile_level_id=profile_level_id(agreed),
     )

@@ -227,6 +227,8 @@ def test_answers_mirror_the_offer(name: str) -> None:
         assert media.setup is (Setup.ACTIVE if name == "ffmpeg" else Setup.PASSIVE)
         assert media.rtcp_mux
         assert (media.rtcp_mux_only, media.rtcp_rsize) == (theirs.rtcp_mux_only, theirs.rtcp_rsize)
+        [track] = [track for track in negotiation.tracks if track.mid == media.mid]
+        assert track.reduced_size == theirs.rtcp_rsize
         assert not media.bundle_only
         assert media.extmap.items() <= theirs.extmap.items()
         assert media.formats == tuple(str(pt) for pt in media.codecs)
