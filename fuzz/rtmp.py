@@ -1,5 +1,7 @@
 """What the targets of both ends of RTMP have in common: the peer's bytes, well-formed or not."""
 
+from typing import Protocol
+
 from fuzz.script import Script, block
 from whipway.protocol.rtmp.chunk import DEFAULT_CHUNK_SIZE, serialize_message
 from whipway.protocol.rtmp.handshake import PACKET_BYTES
@@ -49,3 +51,27 @@ class Traffic:
         """Call it with what is sent for no reason but the peer's bytes."""
         self._allowed -= sum(map(len, data))
         assert self._allowed >= 0
+
+
+class Owner(Protocol):
+    """Drives one machine and checks it after every step."""
+
+    def feed(self, data: bytes) -> None:
+        """Hand it bytes of the peer."""
+
+    def step(self, script: Script) -> None:
+        """Do one thing."""
+
+
+def drive(owner: Owner, data: bytes) -> None:
+    """Whether the handshake is over already, and a list of steps."""
+    script = Script(data)
+    if script.choose(2):
+        owner.feed(HANDSHAKE)
+    while script:
+        owner.step(script)
+
+
+def sent(step: int, *messages: Message) -> bytes:
+    """What `drive` reads as so many steps of a kind, in each of which the peer sends a message."""
+    return b"".join(bytes((step,)) + written(message) for message in messages)

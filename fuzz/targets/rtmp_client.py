@@ -3,14 +3,14 @@ once that it failed, has a deadline until it publishes, and what it keeps and wh
 what it got."""
 
 from enum import IntEnum
+from functools import partial
 from random import Random
 
-from fuzz.rtmp import HANDSHAKE, Traffic, peer_bytes, raw, written
+from fuzz.rtmp import HANDSHAKE, Traffic, drive, peer_bytes, raw, sent
 from fuzz.script import Script
 from whipway.protocol.rtmp import messages
 from whipway.protocol.rtmp.client import Event, Failed, Publisher, Publishing, State
 from whipway.protocol.rtmp.link import COMMAND_MAX_BYTES
-from whipway.protocol.rtmp.messages import Message
 
 WAITS = {State.HANDSHAKING, State.CONNECTING, State.CREATING_STREAM, State.REQUESTING}
 
@@ -78,17 +78,12 @@ class Owner:
 
 def target(data: bytes) -> bool:
     """Whether the handshake is over already, and a list of steps."""
-    script, owner = Script(data), Owner()
-    if script.choose(2):
-        owner.feed(HANDSHAKE)
-        assert owner.machine.state is State.CONNECTING
-    while script:
-        owner.step(script)
+    owner = Owner()
+    drive(owner, data)
     return owner.machine.state not in (State.HANDSHAKING, State.FAILED, State.CLOSED)
 
 
-def _peer(*sent: Message) -> bytes:
-    return b"".join(bytes((Step.BYTES,)) + written(message) for message in sent)
+_peer = partial(sent, Step.BYTES)
 
 
 def seeds() -> list[bytes]:

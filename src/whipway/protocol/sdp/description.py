@@ -7,8 +7,7 @@ the other, session-level attributes already inherited. Lines that do not serve W
 themselves are read by `grammar`.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NewType, TypeVar
 
@@ -24,6 +23,7 @@ from whipway.protocol.sdp.grammar import (
     malformed,
     parse_at,
 )
+from whipway.protocol.sdp.sections import Attributes, first_bundle, split_sections
 
 T = TypeVar("T")
 
@@ -155,10 +155,10 @@ def parse_description(text: str | bytes) -> Description:
     lines = grammar.split_lines(text)
     if not lines or lines[0][1:] != ("v", "0"):
         raise malformed("does not start with v=0")
-    session, *sections = _split_sections(lines)
+    session, *sections = split_sections(lines)
     if not 1 <= len(sections) <= MAX_MEDIA_DESCRIPTIONS:
         raise malformed(f"{len(sections)} m= lines; 1 to {MAX_MEDIA_DESCRIPTIONS} are allowed")
-    common = _Attributes(session)
+    common = Attributes(session)
     shared = _parse_shared(common)
     session_id, session_version = _parse_origin(session)
     media = tuple(_parse_section(section, shared) for section in sections)
@@ -166,43 +166,10 @@ def parse_description(text: str | bytes) -> Description:
     return Description(
         session_id=session_id,
         session_version=session_version,
-        bundle=_bundle(common),
+        bundle=tuple(map(Mid, first_bundle(common))),
         ice_lite="ice-lite" in common,
         media=media,
     )
-
-
-def _split_sections(lines: Iterable[Line]) -> list[list[Line]]:
-    """The session's lines, then those of each media description."""
-    sections: list[list[Line]] = [[]]
-    for line in lines:
-        if line.type == "m":
-            sections.append([])
-        sections[-1].append(line)
-    return sections
-
-
-class _Attributes:
-    """The `a=` lines of one section by name, each with its line number for the error that may come of it."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, lines: Iterable[Line]) -> None:
-        self._values: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-        for line in lines:
-            if line.type == "a":
-                name, value = grammar.split_attribute(line.value)
-                self._values[name].append((line.number, value))
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
-    def every(self, name: str, parse: Callable[[str], T]) -> list[T]:
-        return [parse_at(number, value, parse) for number, value in self._values.get(name, ())]
-
-    def one(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """The first of that name; RFC 8866 leaves open what a second one would mean, so it is not read."""
-        return next((parse_at(number, value, parse) for number, value in self._values.get(name, ())), None)
 
 
 def _parse_origin(session: Iterable[Line]) -> tuple[int, int]:
@@ -210,12 +177,6 @@ def _parse_origin(session: Iterable[Line]) -> tuple[int, int]:
         if line.type == "o":
             return parse_at(line.number, line.value, grammar.parse_origin)
     raise malformed("no o= line")
-
-
-def _bundle(session: _Attributes) -> tuple[Mid, ...]:
-    groups = session.every("group", grammar.parse_group)
-    mids = next((tags for semantics, tags in groups if semantics == "BUNDLE"), ())
-    return tuple(dict.fromkeys(Mid(mid) for mid in mids))
 
 
 def _check_mids(media: Iterable[MediaDescription]) -> None:
@@ -239,7 +200,7 @@ class _Shared:
     setup: Setup | None
 
 
-def _parse_shared(attributes: _Attributes) -> _Shared:
+def _parse_shared(attributes: Attributes) -> _Shared:
     return _Shared(
         direction=next((direction for direction in Direction if direction in attributes), None),
         extmap=_extensions(attributes),
@@ -253,7 +214,7 @@ def _parse_shared(attributes: _Attributes) -> _Shared:
 
 
 def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
-    attributes = _Attributes(lines)
+    attributes = Attributes(lines)
     own = _parse_shared(attributes)
     media = parse_at(lines[0].number, lines[0].value, grammar.parse_media)
     mid = attributes.one("mid", grammar.parse_token)
@@ -284,11 +245,11 @@ def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
     )
 
 
-def _extensions(attributes: _Attributes) -> dict[str, ExtMap]:
+def _extensions(attributes: Attributes) -> dict[str, ExtMap]:
     return {extension.uri: extension for extension in attributes.every("extmap", grammar.parse_extmap)}
 
 
-def _codecs(number: int, media: grammar.MediaLine, own: _Attributes) -> dict[PayloadType, Codec]:
+def _codecs(number: int, media: grammar.MediaLine, own: Attributes) -> dict[PayloadType, Codec]:
     if "RTP" not in media.protocol.split("/"):
         return {}
     maps = {rtpmap.payload_type: rtpmap for rtpmap in own.every("rtpmap", grammar.parse_rtpmap)}

@@ -7,15 +7,13 @@ agent (`a=ice-lite`, `a=ice-pacing`), candidates that stand before the first `m=
 them, and a writer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from whipway.protocol.sdp import grammar
 from whipway.protocol.sdp.description import MAX_MEDIA_DESCRIPTIONS, Mid
 from whipway.protocol.sdp.grammar import Candidate, Line, malformed, parse_at
-
-T = TypeVar("T")
+from whipway.protocol.sdp.sections import Attributes, first_bundle, split_sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +43,41 @@ class Fragment:
 def parse_fragment(text: str | bytes) -> Fragment:
     """Read a fragment; raises `ParseError(SDP_MALFORMED)`, its detail naming the line where there is one."""
     lines = grammar.split_lines(text)
-    session, *sections = _split_sections(lines)
+    session, *sections = split_sections(lines)
     if len(sections) > MAX_MEDIA_DESCRIPTIONS:
         raise malformed(f"{len(sections)} m= lines; up to {MAX_MEDIA_DESCRIPTIONS} are allowed")
+    common, everywhere = Attributes(session), Attributes(lines)
     # RFC 8840, 8.1: at session level, a=end-of-candidates speaks for all media descriptions.
-    is_last = _has(session, "end-of-candidates")
+    is_last = "end-of-candidates" in common
     media = tuple(_parse_media(section, is_last) for section in sections)
     if len({section.mid for section in media}) < len(media):
         raise malformed("two media descriptions with the same mid")
     return Fragment(
-        ice_ufrag=_only(lines, "ice-ufrag", grammar.parse_ufrag),
-        ice_pwd=_only(lines, "ice-pwd", grammar.parse_pwd),
-        ice_options=next(iter(_every(lines, "ice-options", grammar.parse_ice_options)), ()),
-        bundle=_bundle(session),
+        ice_ufrag=_only(everywhere, "ice-ufrag", grammar.parse_ufrag),
+        ice_pwd=_only(everywhere, "ice-pwd", grammar.parse_pwd),
+        ice_options=everywhere.one("ice-options", grammar.parse_ice_options) or (),
+        bundle=tuple(map(Mid, first_bundle(common))),
         media=media,
     )
 
 
-def _split_sections(lines: Iterable[Line]) -> list[list[Line]]:
-    """The session's lines, then those of each media description."""
-    sections: list[list[Line]] = [[]]
-    for line in lines:
-        if line.type == "m":
-            sections.append([])
-        sections[-1].append(line)
-    return sections
-
-
 def _parse_media(lines: list[Line], is_last: bool) -> FragmentMedia:
     parse_at(lines[0].number, lines[0].value, grammar.parse_media)
+    attributes = Attributes(lines)
     # RFC 8840, 4.4: the pseudo m= line says nothing by itself, a=mid ties it to the offer's.
-    mid = _only(lines, "mid", grammar.parse_token)
+    mid = _only(attributes, "mid", grammar.parse_token)
     if mid is None:
         raise malformed(f"line {lines[0].number}: m= without a=mid")
     return FragmentMedia(
         Mid(mid),
-        tuple(_every(lines, "candidate", grammar.parse_candidate)),
-        is_last or _has(lines, "end-of-candidates"),
+        tuple(attributes.every("candidate", grammar.parse_candidate)),
+        is_last or "end-of-candidates" in attributes,
     )
 
 
-def _bundle(session: Iterable[Line]) -> tuple[Mid, ...]:
-    groups = _every(session, "group", grammar.parse_group)
-    mids = next((tags for semantics, tags in groups if semantics == "BUNDLE"), ())
-    return tuple(dict.fromkeys(Mid(mid) for mid in mids))
-
-
-def _every(lines: Iterable[Line], name: str, parse: Callable[[str], T]) -> list[T]:
-    """The values of all `a=name` lines."""
-    found = ((line.number, *grammar.split_attribute(line.value)) for line in lines if line.type == "a")
-    return [parse_at(number, value, parse) for number, found_name, value in found if found_name == name]
-
-
-def _only(lines: Iterable[Line], name: str, parse: Callable[[str], str]) -> str | None:
+def _only(attributes: Attributes, name: str, parse: Callable[[str], str]) -> str | None:
     """The one value of `a=name`, which may be repeated: all media descriptions share one transport."""
-    values = set(_every(lines, name, parse))
+    values = set(attributes.every(name, parse))
     if len(values) > 1:
         raise malformed(f"more than one {name}")
     return next(iter(values), None)
-
-
-def _has(lines: Iterable[Line], name: str) -> bool:
-    return any(line.type == "a" and grammar.split_attribute(line.value)[0] == name for line in lines)
