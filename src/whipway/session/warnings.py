@@ -47,13 +47,22 @@ def find_warnings(session: Session, now: float) -> list[SessionWarning]:
     if since is None:
         return []
     return [
-        warning
-        for track in session.receiver.tracks
-        for warning in (
-            *_of_any(track, since, now),
-            *(_of_video(session, track, since, now) if isinstance(track, VideoTrack) else ()),
-        )
+        *_of_network(session),
+        *(
+            warning
+            for track in session.receiver.tracks
+            for warning in (
+                *_of_any(track, since, now),
+                *(_of_video(session, track, since, now) if isinstance(track, VideoTrack) else ()),
+            )
+        ),
     ]
+
+
+def _of_network(session: Session) -> Iterator[SessionWarning]:
+    loss = max((track.loss for track in session.receiver.tracks), default=0.0)
+    if loss > MAX_LOSS:
+        yield SessionWarning(WarningCode.LOSS, f"The network loses {loss:.0%} of the packets")
 
 
 def _of_any(track: Track, since: float, now: float) -> Iterator[SessionWarning]:
@@ -63,9 +72,6 @@ def _of_any(track: Track, since: float, now: float) -> Iterator[SessionWarning]:
     if track.packets and now - max(since, track.reported_at) > MAX_REPORT_AGE:
         detail = f"The encoder sends no reports for its {kind}: it may drift from the other track"
         yield SessionWarning(WarningCode.NO_SENDER_REPORT, detail)
-    if track.loss > MAX_LOSS:
-        detail = f"The network loses {track.loss:.0%} of the {kind} packets"
-        yield SessionWarning(WarningCode.LOSS, detail)
 
 
 def _of_video(session: Session, track: VideoTrack, since: float, now: float) -> Iterator[SessionWarning]:

@@ -103,13 +103,16 @@ class TestReports:
         assert WarningCode.NO_SENDER_REPORT not in codes(network, 60.0)
 
 
-def test_loss():
+@pytest.mark.parametrize(
+    ("losses", "told"), [((0.049, 0.05), None), ((0.01, 0.12), "12%"), ((0.08, 0.06), "8%")]
+)
+def test_loss_is_told_once_for_all_tracks(losses, told):
     network, _ = play(1.0)
-    for track, loss in zip(network.session.receiver.tracks, (0.051, 0.049), strict=True):
+    for track, loss in zip(network.session.receiver.tracks, losses, strict=True):
         track.loss = loss
-    [(code, detail)] = find_warnings(network.session, network.now)
-    assert code is WarningCode.LOSS
-    assert "5% of the audio" in detail
+    warnings = find_warnings(network.session, network.now)
+    assert [code for code, _ in warnings] == ([WarningCode.LOSS] if told else [])
+    assert told is None or told in warnings[0].detail
 
 
 class TestProfile:

@@ -105,7 +105,7 @@ export class WhipClient extends EventTarget {
       if (track.kind === "video") preferH264(transceiver);
     }
     connection.onconnectionstatechange = () => this.#onConnectionState(connection.connectionState);
-    await connection.setLocalDescription();
+    await describe(connection);
     this.#enter("offering");
     const answer = await this.#postOffer(connection.localDescription.sdp);
     this.#stopIfAsked();
@@ -307,6 +307,17 @@ export class WhipClient extends EventTarget {
 }
 
 /** H.264 first, as RTMP needs it; the others stay behind it, in the browser's order. */
+/** The local offer, with the readiness to repeat lost sound: browsers have it, but do not offer it by themselves. */
+async function describe(connection) {
+  const { type, sdp } = await connection.createOffer();
+  const repairing = sdp.replace(/a=rtpmap:(\d+) opus\/48000\/2\r\n/i, "$&a=rtcp-fb:$1 nack\r\n");
+  try {
+    await connection.setLocalDescription({ type, sdp: repairing });
+  } catch {
+    await connection.setLocalDescription(); // A browser that does not let its offer be changed.
+  }
+}
+
 function preferH264(transceiver) {
   const codecs = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
   const isH264 = (codec) => codec.mimeType.toLowerCase() === "video/h264";
