@@ -79,6 +79,12 @@ def schedule(samples: list[Sample]) -> list[dict[str, Any]]:
     ]
 
 
+def stamped_by_decoding(samples: list[Sample]) -> list[Sample]:
+    """As OBS Studio stamps: pictures by decoding time, a line that begins when the first was captured."""
+    line = iter(sorted(sample.pts for sample in samples if sample.track == "video"))
+    return [sample._replace(pts=next(line)) if sample.track == "video" else sample for sample in samples]
+
+
 def write_media(path: Path, samples: list[Sample], *, reports: bool) -> None:
     """The file that the publisher reads."""
     path.write_text(json.dumps({"reports": reports, "samples": schedule(samples)}))

@@ -5,6 +5,7 @@ the stream directly, without a word of complaint, and the tags' times are those 
 """
 
 import io
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -479,6 +480,134 @@ def test_more_reordering_than_was_told_of():
     ]
     # Only the first picture that needs a depth of 2 comes too late to be shown in time.
     assert [index for index, one in enumerate(late) if one] == [3]
+
+
+# Senders whose timestamps are decoding times (OBS Studio).
+
+
+REORDERED = [row for row in SHAPES if row[2] > 0] + [
+    ("interlaced, with B-frames", {"interlaced": "1", "bframes": "2", "b-adapt": "0"}, 2),
+    ("bottom field first, with B-frames", {"bff": "1", "bframes": "2", "b-adapt": "0"}, 2),
+]
+
+
+def stamped_by_decoding(pictures: Sequence[EncodedPicture]) -> list[EncodedPicture]:
+    """The line of decoding times begins when the first picture was captured."""
+    line = sorted(picture.pts for picture in pictures)
+    return [picture._replace(pts=at) for picture, at in zip(pictures, line, strict=True)]
+
+
+def shown_times(out: Relayed) -> list[int]:
+    return [tag.timestamp_ms + offset for tag, offset in zip(out.pictures, out.composition, strict=True)]
+
+
+def off_beat(out: Relayed, pictures: Sequence[EncodedPicture]) -> list[int]:
+    """Which pictures are not shown when they should be, told from the last one."""
+    shown = shown_times(out)
+    return [
+        index
+        for index, (at, picture) in enumerate(zip(shown, pictures, strict=True))
+        if abs((shown[-1] - at) - (pictures[-1].pts - picture.pts) / 90) > 1.5
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "depth"), [row[1:] for row in REORDERED], ids=[row[0] for row in REORDERED]
+)
+def test_decoding_times_are_found_out_from_the_first_picture_on(options: dict[str, str], depth: int):
+    """The tags are those of an honest sender, for more pictures than the low bits of a count tell apart."""
+    pictures = encode(90, group=80, options=options)
+    sps = parse_sps(sets_of(pictures[0].nals)[0])
+    assert 1 << sps.pic_order_cnt_lsb_bits <= 80
+    out = relay(packets(stamped_by_decoding(pictures)))
+    check(out, pictures, depth=depth)
+    assert {later - earlier for earlier, later in pairwise(out.decode().pts)} <= {32, 33, 34}
+
+
+def test_pictures_in_order_are_none_the_worse():
+    """Every picture an IDR, and no B-frame to tell by."""
+    single = encode(1, options={"bframes": "3", "b-adapt": "0"}) * 12
+    rising = [picture._replace(pts=index * FRAME_TICKS) for index, picture in enumerate(single)]
+    assert set(relay(packets(rising)).composition) == {66, 67}
+
+
+def test_decoding_times_after_a_loss():
+    options = {"bframes": "3", "b-adapt": "0"}
+    pictures = encode(36, group=12, options=options)
+    out = relay(lose(packets(stamped_by_decoding(pictures)), 7 * FRAME_TICKS))
+    assert out.decode().errors == []
+    assert off_beat(out, [*pictures[:7], *pictures[12:]]) == []
+
+
+def test_decoding_times_behind_a_recovery_point():
+    """How many pictures were lost is not known there; the ones that follow tell the order again."""
+    options = {"open-gop": "1", "bframes": "3", "b-adapt": "0", "b-pyramid": "none"}
+    pictures = encode(350, group=10, options=options)
+    resumes = resumption(pictures, 4)
+    out = relay(lose(packets(stamped_by_decoding(pictures)), 4 * FRAME_TICKS))
+    kept = [*pictures[:4], *pictures[resumes:]]
+    # The one it begins with is shown too early: the pictures that are shown before it are still to come.
+    assert off_beat(out, kept) == [4]
+    assert min(out.composition) >= 0
+
+
+def test_timestamps_that_change_their_meaning_and_change_back():
+    pictures = encode(96, group=24, options={"bframes": "3", "b-adapt": "0"})
+    middle = stamped_by_decoding(pictures)[24:72]
+    out = relay(packets([*pictures[:24], *middle, *pictures[72:]]))
+    decoded = [tag.timestamp_ms for tag in out.pictures]
+    assert all(later > earlier for earlier, later in pairwise(decoded))
+    assert 0 <= min(out.composition) and max(out.composition) < 300
+    # It takes two groups of B-frames each time.
+    wrong = off_beat(out, pictures)
+    assert wrong and all(24 <= index < 33 or 72 <= index < 81 for index in wrong), wrong
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["presentation", "decoding"])
+@pytest.mark.parametrize("jump", [-3600, -0.3, 0.3, 3600], ids=lambda seconds: f"{seconds} s")
+@pytest.mark.parametrize("at", range(24, 28))
+def test_a_clock_that_jumps_between_b_frames(honest: bool, jump: float, at: int):
+    pictures = encode(72, group=72, options={"bframes": "3", "b-adapt": "0"})
+    sent = pictures if honest else stamped_by_decoding(pictures)
+    moved = [picture._replace(pts=picture.pts + round(jump * CLOCK_RATE)) for picture in sent[at:]]
+    out = relay(packets([*sent[:at], *moved]))
+    decoded = [tag.timestamp_ms for tag in out.pictures]
+    assert all(later > earlier for earlier, later in pairwise(decoded))
+    assert 0 <= min(out.composition) and max(out.composition) < 4000
+    assert all(index < at + 24 for index in off_beat(out, pictures)[at:])
+
+
+@pytest.mark.parametrize("options", [row[1] for row in REORDERED], ids=[row[0] for row in REORDERED])
+def test_decoding_times_at_a_rate_that_varies(options: dict[str, str]):
+    """Uneven, but in order."""
+    pictures = encode(90, group=40, options=options)
+    line = [at * FRAME_TICKS + (at * 7919 % 13) * 220 for at in range(90)]
+    sent = [picture._replace(pts=at) for picture, at in zip(pictures, line, strict=True)]
+    out = relay(packets(sent))
+    shown = shown_times(out)
+    for earlier, later in pairwise(sorted(range(90), key=lambda index: pictures[index].pts)):
+        assert shown[earlier] < shown[later]
+    assert min(out.composition) >= 0
+    check_same(out, decode(picture.nals for picture in pictures))
+
+
+def test_slice_headers_that_lie():
+    """Whatever order they tell of: no picture is lost, and the times are within reason."""
+    pictures = encode(24, group=12, options={"bframes": "3", "b-adapt": "0"})
+    chance = random.Random(1)
+
+    def garble(nals: list[bytes]) -> list[bytes]:
+        return [
+            nal[:1] + b"\x80" + chance.randbytes(8) + nal[10:] if nal[0] & NAL_TYPE in (1, IDR) else nal
+            for nal in nals
+        ]
+
+    for sent in (pictures, stamped_by_decoding(pictures)) * 20:
+        out = relay(packets(with_nals(sent, garble)))
+        decoded = [tag.timestamp_ms for tag in out.pictures]
+        assert len(decoded) == 24
+        assert all(later > earlier for earlier, later in pairwise(decoded))
+        assert 0 <= min(out.composition) and max(out.composition) <= 35 * FRAME_MS
 
 
 # What readers of FLV say.

@@ -62,6 +62,14 @@ class SequenceParameterSet:
     max_num_reorder_frames: int | None
     """How many frames may come before one that is shown earlier: 0 means that decoding order is output order.
     None when neither bitstream restriction nor profile say it."""
+    separate_colour_planes: bool
+    """separate_colour_plane_flag: slice headers have a colour_plane_id."""
+    frame_num_bits: int
+    """The length of frame_num in a slice header, 4 to 16."""
+    pic_order_cnt_lsb_bits: int
+    """The length of pic_order_cnt_lsb in a slice header, 4 to 16; 0 unless pic_order_cnt_type is 0."""
+    frame_mbs_only: bool
+    """frame_mbs_only_flag: there are no fields."""
 
     @property
     def never_reorders(self) -> bool:
@@ -76,12 +84,12 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
     bits = BitReader(_rbsp(nal))
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     sps_id = _at_most(MAX_SPS_ID, bits.ue(), "seq_parameter_set_id")
-    chroma, depth_luma, depth_chroma = _read_format(bits, profile)
-    _at_most(12, bits.ue(), "log2_max_frame_num_minus4")
-    order_type = _read_picture_order(bits)
+    chroma, planes, depth_luma, depth_chroma = _read_format(bits, profile)
+    frame_num_bits = 4 + _at_most(12, bits.ue(), "log2_max_frame_num_minus4")
+    order_type, order_bits = _read_picture_order(bits)
     _at_most(16, bits.ue(), "max_num_ref_frames")
     bits.flag()  # gaps_in_frame_num_value_allowed_flag
-    width, height = _read_size(bits, chroma)
+    width, height, frames_only = _read_size(bits, chroma)
     frame_rate, reorder = _read_vui(bits)
     if reorder is None and _never_reorders(profile, constraints, order_type):
         reorder = 0
@@ -98,6 +106,10 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
         height=height,
         frame_rate=frame_rate,
         max_num_reorder_frames=reorder,
+        separate_colour_planes=planes,
+        frame_num_bits=frame_num_bits,
+        pic_order_cnt_lsb_bits=order_bits,
+        frame_mbs_only=frames_only,
     )
 
 
@@ -125,6 +137,11 @@ class ParameterSets:
     def sps(self) -> SequenceParameterSet | None:
         """The SPS of the lowest id, whose profile and level the configuration shows."""
         return self._sps[min(self._sps)][0] if self._sps else None
+
+    def sps_of(self, pps_id: int) -> SequenceParameterSet | None:
+        """The SPS of the slices that name this PPS; None when the PPS is missing."""
+        pps = self._pps.get(pps_id)
+        return self._sps[pps[0]][0] if pps else None
 
     def configuration(self) -> bytes | None:
         """The AVCDecoderConfigurationRecord; None while an SPS, or a PPS that refers to it, is missing."""
@@ -226,13 +243,12 @@ def _never_reorders(profile: int, constraints: int, order_type: int) -> bool:
     return profile == BASELINE or order_type == 2
 
 
-def _read_format(bits: BitReader, profile: int) -> tuple[int, int, int]:
-    """chroma_format_idc, luma and chroma bit depth."""
+def _read_format(bits: BitReader, profile: int) -> tuple[int, bool, int, int]:
+    """chroma_format_idc, separate_colour_plane_flag, luma and chroma bit depth."""
     if profile not in HIGH_PROFILES:
-        return 1, 8, 8
+        return 1, False, 8, 8
     chroma = _at_most(3, bits.ue(), "chroma_format_idc")
-    if chroma == 3:
-        bits.flag()  # separate_colour_plane_flag
+    planes = chroma == 3 and bits.flag()
     depth_luma = 8 + _at_most(6, bits.ue(), "bit_depth_luma_minus8")
     depth_chroma = 8 + _at_most(6, bits.ue(), "bit_depth_chroma_minus8")
     bits.flag()  # qpprime_y_zero_transform_bypass_flag
@@ -240,7 +256,7 @@ def _read_format(bits: BitReader, profile: int) -> tuple[int, int, int]:
         for index in range(12 if chroma == 3 else 8):
             if bits.flag():
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return chroma, depth_luma, depth_chroma
+    return chroma, planes, depth_luma, depth_chroma
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:
@@ -252,22 +268,22 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
             return
 
 
-def _read_picture_order(bits: BitReader) -> int:
-    """pic_order_cnt_type; its parameters are read past."""
+def _read_picture_order(bits: BitReader) -> tuple[int, int]:
+    """pic_order_cnt_type, and the bits of pic_order_cnt_lsb for type 0; the others are read past."""
     order_type = _at_most(2, bits.ue(), "pic_order_cnt_type")
     if order_type == 0:
-        _at_most(12, bits.ue(), "log2_max_pic_order_cnt_lsb_minus4")
-    elif order_type == 1:
+        return 0, 4 + _at_most(12, bits.ue(), "log2_max_pic_order_cnt_lsb_minus4")
+    if order_type == 1:
         bits.flag()  # delta_pic_order_always_zero_flag
         bits.se()  # offset_for_non_ref_pic
         bits.se()  # offset_for_top_to_bottom_field
         for _ in range(_at_most(255, bits.ue(), "num_ref_frames_in_pic_order_cnt_cycle")):
             bits.se()
-    return order_type
+    return order_type, 0
 
 
-def _read_size(bits: BitReader, chroma: int) -> tuple[int, int]:
-    """Width and height in luma samples after cropping (7.4.2.1.1, equations 7-19 to 7-22).
+def _read_size(bits: BitReader, chroma: int) -> tuple[int, int, bool]:
+    """frame_mbs_only_flag behind width and height in luma samples (7.4.2.1.1, equations 7-19 to 7-22).
 
     Cropping counts in chroma samples; without them, or with as many as of luma, in luma samples.
     """
@@ -284,7 +300,7 @@ def _read_size(bits: BitReader, chroma: int) -> tuple[int, int]:
         height -= (top + bottom) * (2 if chroma == 1 else 1) * fields
         if width <= 0 or height <= 0:
             raise _malformed("cropping leaves no picture")
-    return width, height
+    return width, height, fields == 1
 
 
 def _read_vui(bits: BitReader) -> tuple[float | None, int | None]:

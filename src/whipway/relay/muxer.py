@@ -23,6 +23,8 @@ from whipway.failures import DropReason, ParseError
 from whipway.media import flv
 from whipway.media.decode_times import DecodeTimes
 from whipway.media.parameter_sets import ParameterSets
+from whipway.media.picture_order import PictureOrder
+from whipway.media.presentation_times import PresentationTimes
 from whipway.media.transcoder import AacFrame
 from whipway.media.unit import AccessUnit, AudioFrame
 
@@ -86,6 +88,8 @@ class Muxer:
         self._parameter_sets = ParameterSets()
         with suppress(ParseError):  # Hints from the offer: the ones in the stream count.
             self._parameter_sets.update(parameter_sets)
+        self._picture_order = PictureOrder()
+        self._presentation_times = PresentationTimes()
         self._decode_times = DecodeTimes()
         self._header_sent = False
         self._origin_us: int | None = None
@@ -127,8 +131,10 @@ class Muxer:
         renew = changed or not self._header_sent
         if renew:
             assert self._parameter_sets.sps is not None  # The configuration was made of it.
+            self._presentation_times.configure(self._parameter_sets.sps)
             self._decode_times.configure(self._parameter_sets.sps)
-        decode_us = self._decode_times.place(unit.time_us, unit.keyframe)
+        shown_us = self._shown_us(unit)
+        decode_us = self._decode_times.place(shown_us, unit.keyframe)
         if self._origin_us is None:
             self._origin_us = decode_us
         # Behind sound, the first pictures may be due before zero. None may share a millisecond, RTMP's grain.
@@ -140,10 +146,18 @@ class Muxer:
             tags += [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
             self._header_sent = True
         # A picture that comes too late for its time is shown at once: never before it is decoded.
-        composition = max(0, self._milliseconds(unit.time_us) - timestamp)
+        composition = max(0, self._milliseconds(shown_us) - timestamp)
         body = flv.avc_frame(unit.nals, unit.keyframe, composition)
         tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
         return tags
+
+    def _shown_us(self, unit: AccessUnit) -> int:
+        """The time of showing: the unit's, unless it can be told that this is its decoding time."""
+        assert self._parameter_sets.sps is not None  # There is a configuration.
+        if self._parameter_sets.sps.max_num_reorder_frames == 0:
+            return unit.time_us
+        number = self._picture_order.number(unit.nals, self._parameter_sets)
+        return self._presentation_times.place(unit.time_us, number, unit.keyframe)
 
     def _push_audio(self, frame: AudioFrame) -> list[Tag]:
         tags: list[Tag] = []

@@ -35,6 +35,10 @@ SPS = SequenceParameterSet(
     height=480,
     frame_rate=1_000_000 / FRAME_US,
     max_num_reorder_frames=2,
+    separate_colour_planes=False,
+    frame_num_bits=4,
+    pic_order_cnt_lsb_bits=6,
+    frame_mbs_only=True,
 )
 
 PLAIN = list(range(12))

@@ -94,11 +94,13 @@ def test_baseline():
     assert (sps.width, sps.height, sps.frame_rate) == (480, 270, 25.0)
     assert (sps.chroma_format_idc, sps.bit_depth_luma, sps.bit_depth_chroma) == (1, 8, 8)
     assert (sps.pic_order_cnt_type, sps.max_num_reorder_frames) == (2, 0)
+    assert (sps.pic_order_cnt_lsb_bits, sps.frame_mbs_only, sps.separate_colour_planes) == (0, True, False)
 
 
 def test_main_with_b_frames():
     sps = real(profile="main", x264_params="bframes=2")
     assert (sps.profile_idc, sps.pic_order_cnt_type, sps.max_num_reorder_frames) == (77, 0, 2)
+    assert (sps.frame_num_bits, sps.pic_order_cnt_lsb_bits) == (4, 6)
 
 
 def test_high_with_scaling_lists_and_aspect_ratio():
@@ -110,6 +112,7 @@ def test_interlaced_with_hrd_and_signal_type():
     hrd = "nal-hrd=cbr:vbv-maxrate=900:vbv-bufsize=900"
     sps = real(height=180, x264_params=f"interlaced=1:{hrd}:colorprim=bt709:overscan=show:chromaloc=1")
     assert (sps.width, sps.height, sps.frame_rate, sps.max_num_reorder_frames) == (320, 180, 30.0, 0)
+    assert not sps.frame_mbs_only
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,7 @@ def test_cropping_counts_in_chroma_samples():
     monochrome = parse_sps(make_sps(profile=100, high=Bits().ue(0, 0, 0).u(2, 0), crop=crop))
     assert (monochrome.width, monochrome.height) == (637, 473)
     planes = parse_sps(make_sps(profile=244, high=Bits().ue(3).u(1, 1).ue(0, 0).u(2, 0), crop=crop))
-    assert (planes.width, planes.height) == (637, 473)
+    assert (planes.width, planes.height, planes.separate_colour_planes) == (637, 473, True)
 
 
 def test_when_pictures_are_never_reordered():
@@ -308,6 +311,13 @@ def test_an_update_is_true_only_when_the_bytes_change():
     assert not sets.update([make_pps()])
     assert sets.update([make_sps(size=(80, 45)), make_pps()])
     assert (sets.sps.width, sets.sps.height) == (1280, 720)
+
+
+def test_the_sps_of_a_slice_is_found_by_its_pps():
+    sets = ParameterSets(
+        [make_sps(sps_id=2), make_sps(sps_id=3, size=(8, 6)), make_pps(0, 3), make_pps(9, 2)]
+    )
+    assert [sps.id if (sps := sets.sps_of(pps_id)) else None for pps_id in (0, 9, 1)] == [3, 2, None]
 
 
 def test_the_order_inside_a_unit_does_not_matter():

@@ -297,6 +297,19 @@ def test_tags_of_b_frames_are_in_decoding_time(reordered):
     assert muxer.reordered
 
 
+def test_timestamps_of_decoding_make_the_same_tags(reordered):
+    """A sender that stamps by decoding time begins at the first picture's capture."""
+    line = sorted(picture.pts for picture in reordered)
+    stamped = [picture._replace(pts=at) for picture, at in zip(reordered, line, strict=True)]
+    honest, other = (
+        [tag for one in units_of(made) for tag in muxer.push(one)]
+        for made, muxer in ((reordered, make_muxer(audio=False)), (stamped, make_muxer(audio=False)))
+    )
+    assert [tag._replace(payload=b"") for tag in other] == [tag._replace(payload=b"") for tag in honest]
+    for one, two in zip(shown_at(other), shown_at(honest), strict=True):
+        assert abs(one - two) <= 1
+
+
 def test_pictures_in_order_are_shown_when_they_are_decoded(pictures):
     muxer = make_muxer(audio=False)
     video = of_kind(TagKind.VIDEO, push_all(muxer, [*units(pictures)]))
