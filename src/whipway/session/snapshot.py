@@ -7,11 +7,12 @@ from whipway.session.track import Track, VideoTrack
 from whipway.session.warnings import find_warnings
 
 
-def describe_session(session: Session, now: float) -> dict[str, Any]:
+def describe_session(session: Session, now: float, *, has_b_frames: bool = False) -> dict[str, Any]:
     """State, reason of the end, tracks, what was dropped why, and what a person could mend.
 
-    Holds no secrets and no addresses.
+    Holds no secrets and no addresses. `has_b_frames` as for `find_warnings`.
     """
+    warnings = find_warnings(session, now, has_b_frames=has_b_frames)
     ended = session.ended
     round_trip = session.receiver.round_trip
     return {
@@ -19,7 +20,7 @@ def describe_session(session: Session, now: float) -> dict[str, Any]:
         "reason": ended.reason.value if ended else None,
         "detail": ended.detail if ended else None,
         "round_trip_ms": round(round_trip.seconds * 1000, 1) if round_trip.is_measured else None,
-        "warnings": [{"code": code.value, "detail": detail} for code, detail in find_warnings(session, now)],
+        "warnings": [{"code": code.value, "detail": detail} for code, detail in warnings],
         "tracks": [_describe_track(session, track) for track in session.receiver.tracks],
         "drops": {reason.value: count for reason, count in sorted(session.drops().items())},
     }

@@ -170,8 +170,6 @@ class VideoTrack(Track):
         """When the last key frame was complete."""
         self.keyframe_interval = 0.0
         """Seconds from the key frame before the last one to the last."""
-        self.reorders = False
-        """Pictures come in another order than they are shown in: there are B-frames."""
         self.profile_idc: int | None = None
         """Of the last SPS (ITU-T H.264, 7.4.2.1.1)."""
         self._depacketizer = H264Depacketizer()
@@ -179,7 +177,6 @@ class VideoTrack(Track):
         self._timeline = timeline
         self._timestamp = -1
         self._first_arrival = 0.0
-        self._last_us = 0
 
     @property
     def needs_keyframe(self) -> bool:
@@ -213,10 +210,8 @@ class VideoTrack(Track):
         return units
 
     def _count(self, unit: AccessUnit, now: float) -> None:
-        before = self._last_us
-        unit.time_us = self._last_us = self.clock.to_us(unit.timestamp, self._first_arrival)
+        unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
         self.units += 1
-        self.reorders = self.reorders or unit.time_us < before
         if unit.keyframe:
             if self.keyframes:
                 self.keyframe_interval = now - self.keyframe_at

@@ -20,6 +20,7 @@ MAX_LOSS = 0.05
 """Where repair begins to show as delay."""
 MAX_UNANSWERED = 3
 """Requests for a key frame in a row, the first and the last some 3 s apart."""
+B_FRAMES = "The encoder sends B-frames, which cost delay and trouble some players; turn them off"
 
 
 class WarningCode(StrEnum):
@@ -41,13 +42,17 @@ class SessionWarning(NamedTuple):
     detail: str
 
 
-def find_warnings(session: Session, now: float) -> list[SessionWarning]:
-    """The warnings of a session at this moment; none before it is connected."""
+def find_warnings(session: Session, now: float, *, has_b_frames: bool = False) -> list[SessionWarning]:
+    """The warnings of a session at this moment; none before it is connected.
+
+    `has_b_frames` is for who puts the pictures in order to say.
+    """
     since = session.connected_at
     if since is None:
         return []
     return [
         *_of_network(session),
+        *([SessionWarning(WarningCode.B_FRAMES, B_FRAMES)] if has_b_frames else []),
         *(
             warning
             for track in session.receiver.tracks
@@ -79,9 +84,6 @@ def _of_video(session: Session, track: VideoTrack, since: float, now: float) -> 
     if interval > MAX_KEYFRAME_INTERVAL:
         detail = f"Key frames are {interval:.1f} s apart; set the encoder's key-frame interval to 2 s"
         yield SessionWarning(WarningCode.KEYFRAME_INTERVAL, detail)
-    if track.reorders:
-        detail = "The encoder sends B-frames, which cost delay and trouble some players; turn them off"
-        yield SessionWarning(WarningCode.B_FRAMES, detail)
     announced = track.description.profile_level_id
     if announced and track.profile_idc is not None and int(announced[:2], 16) != track.profile_idc:
         detail = f"H.264 profile {track.profile_idc} is sent, but {int(announced[:2], 16)} was offered"

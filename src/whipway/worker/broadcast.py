@@ -90,7 +90,7 @@ class Broadcast:
 
     def describe(self, now: float) -> dict[str, Any]:
         """The session's snapshot with its sinks."""
-        snapshot = describe_session(self.session, now)
+        snapshot = describe_session(self.session, now, has_b_frames=self._muxer.reordered)
         snapshot["stream_name"] = self.names.stream_name
         silent_for = self.session.silent_for(now)
         snapshot["silent_for"] = None if silent_for is None else round(silent_for, 3)

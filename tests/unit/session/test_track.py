@@ -369,15 +369,6 @@ class TestPictures:
         feed(track, *whole(6, b"\x67", PPS, IDR, timestamp=2))
         assert track.profile_idc is None
 
-    def test_pictures_in_another_order_than_shown(self):
-        track = make_video(sprop=(SPS, PPS))
-        for number, (nal, timestamp) in enumerate([(IDR, 0), (SLICE, 9000), (SLICE, 12_000)]):
-            feed(track, *whole(number, nal, timestamp=timestamp))
-        assert not track.reorders
-        feed(track, *whole(3, SLICE, timestamp=10_500))
-        feed(track, *whole(4, SLICE, timestamp=15_000))
-        assert track.reorders
-
 
 def test_the_last_report_is_noted():
     track = make_audio()
