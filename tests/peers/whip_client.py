@@ -322,14 +322,17 @@ class WhipClient:
         self._datagrams.append(self.stun())
         self._next_check = now + (CONSENT_INTERVAL if self._is_checked else CHECK_INTERVAL)
 
-    def stun(self, username: bytes | None = None, key: bytes | None = None) -> bytes:
-        """A check that nominates; by default with the right credentials."""
+    def stun(
+        self, username: bytes | None = None, key: bytes | None = None, *, nominates: bool = True
+    ) -> bytes:
+        """A check; by default one that nominates, with the right credentials."""
         attributes: dict[int, bytes] = {
             Attribute.USERNAME: self._username if username is None else username,
             Attribute.PRIORITY: HOST_PRIORITY.to_bytes(4, "big"),
             Attribute.ICE_CONTROLLING: bytes(8),
-            Attribute.USE_CANDIDATE: b"",
         }
+        if nominates:
+            attributes[Attribute.USE_CANDIDATE] = b""
         message = Message(MessageClass.REQUEST, BINDING, self._random.randbytes(12), attributes)
         return message.serialize(self._key if key is None else key)
 
@@ -351,7 +354,7 @@ class WhipClient:
     # Feedback
 
     def _take_feedback(self, data: bytes, now: float) -> None:
-        for packet in parse_compound(data):
+        for packet in parse_compound(data, feedback=True):
             self.received.append((now, packet))
             match packet:
                 case PictureLossIndication() | FullIntraRequest():

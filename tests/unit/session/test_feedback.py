@@ -67,7 +67,7 @@ def make(*descriptions: TrackDescription) -> tuple[Feedback, Receiver]:
 def compose(feedback: Feedback, now: float) -> list[RtcpPacket]:
     """What is sent at this moment, in one compound packet."""
     [compound] = feedback.compose(now)
-    return parse_compound(compound)
+    return parse_compound(compound, feedback=True)
 
 
 def reference(now: float) -> ReferenceTimeReport:
@@ -247,8 +247,8 @@ class TestMissingPackets:
         )
         self.lose(receiver, 1, 3)
         nack, report = feedback.compose(0.0)
-        assert parse_compound(nack) == [GenericNack(OURS, AUDIO, (2,))]
-        assert isinstance(parse_compound(report)[0], ReceiverReport)
+        assert parse_compound(nack, feedback=True) == [GenericNack(OURS, AUDIO, (2,))]
+        assert isinstance(parse_compound(report, feedback=True)[0], ReceiverReport)
         again = feedback.deadline()
         assert again < REPORT_INTERVAL
         assert feedback.compose(again) == [nack]
@@ -310,7 +310,7 @@ class TestArrivals:
         assert all(len(compound) <= MAX_DATAGRAM_BYTES for compound in compounds)
         told = 0
         for compound in compounds:
-            [report, name, *rest] = parse_compound(compound)
+            [report, name, *rest] = parse_compound(compound, feedback=True)
             assert isinstance(report, ReceiverReport)
             assert name == NAME
             told += sum(len(each.arrivals) for each in rest if isinstance(each, TransportFeedback))

@@ -18,6 +18,10 @@ EXTENDED_REPORT = 207
 """Packet type."""
 REFERENCE_TIME = 4
 DELAY_SINCE_LAST_REPORT = 5
+MAX_BLOCKS = 16
+"""In one packet. RFC 3611 has seven types, and nobody sends more than two or three."""
+MAX_DELAYS = 31
+"""Receivers that one block answers: as many as a sender report can have blocks on."""
 
 _HEADER = Struct("!BBHI")
 _BLOCK = Struct("!BxH")
@@ -67,14 +71,18 @@ ExtendedReport = ReferenceTimeReport | DelayReport
 def parse_extended_report(body: bytes) -> list[ExtendedReport]:
     """Read the body of a packet of type 207; one value for each block whose type is known, in order.
 
-    ParseError(RTCP_MALFORMED) when a block does not end where it should.
+    ParseError(RTCP_MALFORMED) when a block does not end where it should, and for more than MAX_BLOCKS.
     """
     if len(body) < _SSRC_SIZE:
         raise _malformed("extended report without a sender")
     ssrc = int.from_bytes(body[:_SSRC_SIZE], "big")
     reports: list[ExtendedReport] = []
     at = _SSRC_SIZE
+    blocks = 0
     while at < len(body):
+        blocks += 1
+        if blocks > MAX_BLOCKS:
+            raise _malformed("too many extended report blocks")
         start = at + _BLOCK.size
         if start > len(body):
             raise _malformed("extended report block without a header")
@@ -92,7 +100,7 @@ def _parse_block(ssrc: int, block_type: int, content: bytes) -> list[ExtendedRep
             raise _malformed("reference time of a wrong length")
         return [ReferenceTimeReport(ssrc, *_TIME.unpack(content))]
     if block_type == DELAY_SINCE_LAST_REPORT:
-        if len(content) % _DELAY.size:
+        if len(content) % _DELAY.size or len(content) > MAX_DELAYS * _DELAY.size:
             raise _malformed("delay report of a wrong length")
         return [DelayReport(ssrc, tuple(map(LastReceiverReport._make, _DELAY.iter_unpack(content))))]
     # RFC 3611, 3: every block tells its length, so those of other types can be passed over.

@@ -1,9 +1,9 @@
 """RTCP packets as values, and compound packets taken apart (RFC 3550, 6; reduced-size ones by RFC 5506).
 
 One class per packet type, each with a writer; `parse_compound` reads a whole (decrypted) datagram and knows
-each type by one table. Types and feedback formats that are not known come out as `UnknownPacket`: they are
-legal. APP and source description items other than CNAME are not read; feedback and extended reports have
-modules of their own.
+each type by a table: a short one for who only receives media, a longer one for who sends some. Types that the
+table lacks and feedback formats that are not known come out as `UnknownPacket`: they are legal. APP and items
+of a source description other than CNAME are not read; feedback and extended reports have their own modules.
 An NTP timestamp is a 64-bit fixed-point number of seconds since 1900, 32 bits on each side of the point.
 """
 
@@ -27,8 +27,8 @@ GOODBYE = 203
 CNAME_ITEM = 1
 MAX_COUNT = 31
 """Report blocks, chunks or sources in one packet: the count has five bits."""
-MAX_PACKETS = 64
-"""In one datagram. A real one has two to five."""
+MAX_PACKETS = 32
+"""In one datagram. A real one has two to five, or one for each source of a simulcast."""
 
 _HEADER = Struct("!BBH")
 _SENDER_INFO = Struct("!IQIII")
@@ -152,18 +152,20 @@ RtcpPacket = (
 )
 
 
-def parse_compound(data: bytes) -> list[RtcpPacket]:
+def parse_compound(data: bytes, *, feedback: bool = False) -> list[RtcpPacket]:
     """Read all packets of one datagram, in order; ParseError(RTCP_MALFORMED) if any of them is wrong.
 
+    With `feedback` also what only a sender of media has use for: reports on what it sends, feedback, names.
     RFC 5506 lets a datagram begin with any packet type, so none is asked to come first.
     """
+    parsers = _SENDER_PARSERS if feedback else _RECEIVER_PARSERS
     packets: list[RtcpPacket] = []
     at = 0
     while at < len(data) or at == 0:
         body, end = _parse_body(data, at)
         count = data[at] & 0x1F
         packet_type = data[at + 1]
-        parser = _PARSERS.get(packet_type)
+        parser = parsers.get(packet_type)
         known = parser(count, body) if parser else ()
         packets += known or [UnknownPacket(packet_type, count, body)]
         if len(packets) > MAX_PACKETS:
@@ -185,6 +187,13 @@ def _parse_body(data: bytes, at: int) -> tuple[bytes, int]:
     if data[at] & 0x20 and not 0 < padding <= end - start:
         raise _malformed("padding exceeds the packet")
     return data[start : end - padding], end
+
+
+def _parse_sender_info(_: int, body: bytes) -> list[RtcpPacket]:
+    """A sender report without its report blocks."""
+    if len(body) < _SENDER_INFO.size:
+        raise _malformed("sender report without sender information")
+    return [SenderReport(*_SENDER_INFO.unpack_from(body))]
 
 
 def _parse_sender_report(count: int, body: bytes) -> list[RtcpPacket]:
@@ -256,16 +265,23 @@ def _parse_extended_report(_: int, body: bytes) -> Sequence[RtcpPacket]:
     return parse_extended_report(body)
 
 
-_PARSERS: dict[int, Callable[[int, bytes], Sequence[RtcpPacket]]] = {
+_Parsers = dict[int, Callable[[int, bytes], Sequence[RtcpPacket]]]
+"""By packet type. None of them returns nothing but for formats or blocks that it does not know."""
+
+# Much can be said in few octets: 24 of transport-wide feedback tell of 2048 packets. So nothing is read here
+# that is of no use to who sends no media.
+_RECEIVER_PARSERS: _Parsers = {
+    SENDER_REPORT: _parse_sender_info,
+    GOODBYE: _parse_goodbye,
+    EXTENDED_REPORT: _parse_extended_report,
+}
+_SENDER_PARSERS: _Parsers = _RECEIVER_PARSERS | {
     SENDER_REPORT: _parse_sender_report,
     RECEIVER_REPORT: _parse_receiver_report,
     SOURCE_DESCRIPTION: _parse_source_description,
-    GOODBYE: _parse_goodbye,
     TRANSPORT_FEEDBACK: parse_transport_feedback,
     PAYLOAD_FEEDBACK: parse_payload_feedback,
-    EXTENDED_REPORT: _parse_extended_report,
 }
-"""By packet type. None of them returns nothing but for formats or blocks that it does not know."""
 
 
 def _serialize(count: int, packet_type: int, body: bytes) -> bytes:

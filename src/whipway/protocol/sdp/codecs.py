@@ -35,6 +35,7 @@ NEEDED = {"audio": "opus/48000/2", "video": "H264"}
 # Never worth naming when a codec is missing: they carry other codecs, or silence and key presses.
 _HELPERS = frozenset({"RTX", "RED", "ULPFEC", "FLEXFEC-03", "TELEPHONE-EVENT", "CN"})
 _MAX_NAMES = 8
+_MAX_PARAMETER_SETS = 32
 _MAX_NAME_CHARACTERS = 16
 _PROFILE_LEVEL_ID = re.compile("[0-9A-Fa-f]{6}")
 
@@ -121,8 +122,12 @@ def profile_level_id(codec: Codec) -> str | None:
 
 
 def parameter_sets(codec: Codec) -> Iterator[bytes]:
-    """RFC 6184, 8.1: NAL units in base64, separated by commas; what is not base64 is passed over."""
-    for text in codec.parameters.get("sprop-parameter-sets", "").split(","):
+    """RFC 6184, 8.1: NAL units in base64, separated by commas; what is not base64 is passed over.
+
+    The first few dozen: real offers have two.
+    """
+    texts = codec.parameters.get("sprop-parameter-sets", "").split(",", _MAX_PARAMETER_SETS)
+    for text in texts[:_MAX_PARAMETER_SETS]:
         try:
             nal = base64.b64decode(text, validate=True)
         except ValueError:

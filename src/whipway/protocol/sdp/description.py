@@ -32,6 +32,11 @@ PayloadType = NewType("PayloadType", int)
 Ssrc = NewType("Ssrc", int)
 
 MAX_MEDIA_DESCRIPTIONS = 32
+MAX_FEEDBACK = 32
+"""Different `a=rtcp-fb` values of one payload type; browsers have six. Those beyond are passed over: `*` is
+repeated for every payload type, so that many would become a hundred times as many."""
+MAX_SSRCS = 128
+"""Of one media description, and as many groups. Browsers announce two, or two for each layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Codec:
     parameters: dict[str, str] = field(default_factory=dict)
     """Names in lower case, in the order they were written."""
     feedback: tuple[str, ...] = ()
-    """For instance `"nack pli"`; entries for all payload types (`*`) are repeated in each."""
+    """For instance `"nack pli"`; entries for all payload types (`*`) are repeated in each, after its own."""
 
     def is_a(self, name: str, clock_rate: int, channels: int = 1) -> bool:
         """Encoding names are media subtypes, so their case does not matter (RFC 8866, 6.6)."""
@@ -234,8 +239,8 @@ def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
         fingerprints=own.fingerprints or session.fingerprints,
         setup=own.setup or session.setup,
         codecs=_codecs(lines[0].number, media, attributes),
-        ssrcs=tuple(dict.fromkeys(Ssrc(ssrc) for ssrc in attributes.every("ssrc", grammar.parse_ssrc))),
-        ssrc_groups=tuple(attributes.every("ssrc-group", grammar.parse_ssrc_group)),
+        ssrcs=_streams("SSRCs", map(Ssrc, attributes.every("ssrc", grammar.parse_ssrc))),
+        ssrc_groups=_streams("groups of SSRCs", attributes.every("ssrc-group", grammar.parse_ssrc_group)),
         candidates=tuple(attributes.every("candidate", grammar.parse_candidate)),
         end_of_candidates="end-of-candidates" in attributes,
         rtcp_mux="rtcp-mux" in attributes,
@@ -243,6 +248,14 @@ def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
         rtcp_rsize="rtcp-rsize" in attributes,
         bundle_only="bundle-only" in attributes,
     )
+
+
+def _streams(what: str, named: Iterable[T]) -> tuple[T, ...]:
+    """Each once."""
+    different = tuple(dict.fromkeys(named))
+    if len(different) > MAX_SSRCS:
+        raise malformed(f"more than {MAX_SSRCS} {what}")
+    return different
 
 
 def _extensions(attributes: Attributes) -> dict[str, ExtMap]:
@@ -254,7 +267,8 @@ def _codecs(number: int, media: grammar.MediaLine, own: Attributes) -> dict[Payl
         return {}
     maps = {rtpmap.payload_type: rtpmap for rtpmap in own.every("rtpmap", grammar.parse_rtpmap)}
     parameters = dict(own.every("fmtp", grammar.parse_fmtp))
-    feedback = own.every("rtcp-fb", grammar.parse_rtcp_feedback)
+    feedback = _feedback(own)
+    common = feedback.get(None, {})
     payload_types = (parse_at(number, text, grammar.parse_payload_type) for text in media.formats)
     return {
         PayloadType(pt): Codec(
@@ -263,8 +277,18 @@ def _codecs(number: int, media: grammar.MediaLine, own: Attributes) -> dict[Payl
             maps[pt].clock_rate,
             maps[pt].channels,
             parameters.get(pt, {}),
-            tuple(dict.fromkeys(entry.value for entry in feedback if entry.payload_type in (pt, None))),
+            tuple(feedback.get(pt, {}) | common)[:MAX_FEEDBACK],
         )
         for pt in payload_types
         if pt in maps
     }
+
+
+def _feedback(own: Attributes) -> dict[int | None, dict[str, None]]:
+    """The values of each payload type, each once and in the order written; None has those of `*`."""
+    values: dict[int | None, dict[str, None]] = {}
+    for entry in own.every("rtcp-fb", grammar.parse_rtcp_feedback):
+        of_type = values.setdefault(entry.payload_type, {})
+        if len(of_type) < MAX_FEEDBACK:
+            of_type[entry.value] = None
+    return values

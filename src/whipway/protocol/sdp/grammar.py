@@ -19,6 +19,12 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 65_536
 """Chromium with audio, video and twenty candidates offers about 8 KiB."""
 MAX_LINES = 2_000
+MAX_FORMATS = 128
+"""In one m= line: payload types have seven bits (RFC 3550, 5.1)."""
+MAX_TAGS = 64
+"""In one group: twice what a description may have media descriptions."""
+MAX_GROUP_SSRCS = 32
+"""In one ssrc-group; real ones have two or three."""
 
 # RFC 8866, 5: "an SDP parser MUST completely ignore or reject any session description that contains a type
 # letter that it does not understand." These are all there are.
@@ -204,6 +210,13 @@ def _match(pattern: re.Pattern[str], value: str, what: str) -> re.Match[str]:
     return match
 
 
+def _words(text: str, most: int, what: str) -> tuple[str, ...]:
+    words = text.split()
+    if len(words) > most:
+        raise malformed(f"more than {most} {what}")
+    return tuple(words)
+
+
 def _integer(digits: str, low: int, high: int, what: str) -> int:
     value = int(digits)
     if not low <= value <= high:
@@ -229,9 +242,11 @@ def parse_origin(value: str) -> tuple[int, int]:
 
 
 def parse_media(value: str) -> MediaLine:
-    """The `m=` line."""
+    """The `m=` line; a format that it repeats is returned once."""
     match = _match(_MEDIA, value, "m= line")
-    return MediaLine(match[1], _integer(match[2], 0, 65_535, "port"), match[3], tuple(match[4].split()))
+    formats = _words(match[4], MAX_FORMATS, "formats")
+    port = _integer(match[2], 0, 65_535, "port")
+    return MediaLine(match[1], port, match[3], tuple(dict.fromkeys(formats)))
 
 
 def parse_payload_type(value: str) -> int:
@@ -249,7 +264,7 @@ def parse_token(value: str) -> str:
 def parse_group(value: str) -> tuple[str, tuple[str, ...]]:
     """`a=group` (RFC 5888, 5): semantics and identification tags."""
     match = _match(_GROUP, value, "group")
-    return match[1], tuple(match[2].split())
+    return match[1], _words(match[2], MAX_TAGS, "tags in a group")
 
 
 def parse_rtpmap(value: str) -> RtpMap:
@@ -295,7 +310,8 @@ def parse_ssrc(value: str) -> int:
 def parse_ssrc_group(value: str) -> SsrcGroup:
     """See `SsrcGroup`."""
     match = _match(_SSRC_GROUP, value, "ssrc-group")
-    return SsrcGroup(match[1], tuple(_ssrc(digits) for digits in match[2].split()))
+    ssrcs = _words(match[2], MAX_GROUP_SSRCS, "SSRCs in a group")
+    return SsrcGroup(match[1], tuple(map(_ssrc, ssrcs)))
 
 
 def parse_candidate(value: str) -> Candidate:

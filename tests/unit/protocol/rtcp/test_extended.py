@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.rtcp.extended import (
+    MAX_BLOCKS,
+    MAX_DELAYS,
     DelayReport,
     LastReceiverReport,
     ReferenceTimeReport,
@@ -57,6 +59,21 @@ def test_malformed(body: str) -> None:
     with pytest.raises(ParseError) as failure:
         parse_extended_report(bytes.fromhex(body))
     assert failure.value.reason is DropReason.RTCP_MALFORMED
+
+
+def test_blocks_are_bounded() -> None:
+    block = TIME.serialize()[8:]
+    assert parse_extended_report(bytes.fromhex("11223344") + block * MAX_BLOCKS) == [TIME] * MAX_BLOCKS
+    for content in (block, bytes.fromhex("09000000")):
+        with pytest.raises(ParseError):
+            parse_extended_report(bytes.fromhex("11223344") + content * (MAX_BLOCKS + 1))
+
+
+def test_the_receivers_answered_are_bounded() -> None:
+    most = DelayReport(1, (LastReceiverReport(2, 3, 4),) * MAX_DELAYS)
+    assert parse_extended_report(most.serialize()[4:]) == [most]
+    with pytest.raises(ParseError):
+        parse_extended_report(DelayReport(1, (*most.reports, most.reports[0])).serialize()[4:])
 
 
 WORD = st.integers(0, 0xFFFFFFFF)

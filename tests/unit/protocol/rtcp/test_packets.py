@@ -24,6 +24,12 @@ from whipway.protocol.rtcp.remb import BitrateEstimate
 from whipway.protocol.rtcp.transport import GenericNack
 from whipway.protocol.rtcp.twcc import TransportFeedback
 
+
+def parse(data: bytes) -> list[RtcpPacket]:
+    """All there is to read."""
+    return parse_compound(data, feedback=True)
+
+
 # RFC 3550, 6.4.1, figure 2: the sender report n and the report block that answers it.
 NTP = 0xB44DB705_20000000
 BLOCK = ReportBlock(0xCAFEBABE, 64, -2, 0x0001_3039, 450, 0xB7052000, 0x00054000)
@@ -42,7 +48,7 @@ def test_ntp_wraps_in_2036() -> None:
 def test_receiver_report_bytes() -> None:
     data = ReceiverReport(0x11223344, (BLOCK,)).serialize()
     assert data == bytes.fromhex("81c90007 11223344") + BLOCK_BYTES
-    assert parse_compound(data) == [ReceiverReport(0x11223344, (BLOCK,))]
+    assert parse(data) == [ReceiverReport(0x11223344, (BLOCK,))]
 
 
 def test_an_empty_receiver_report() -> None:
@@ -54,17 +60,17 @@ def test_sender_report_bytes() -> None:
     data = report.serialize()
     head = bytes.fromhex("81c8000c 11223344 b44db705 20000000 01020304 000003e8 000f4240")
     assert data == head + BLOCK_BYTES
-    assert parse_compound(data) == [report]
+    assert parse(data) == [report]
 
 
 @pytest.mark.parametrize("lost", [0, 1, -1, 0x7FFFFF, -0x800000])
 def test_cumulative_loss_is_signed(lost: int) -> None:
     report = ReceiverReport(1, (BLOCK._replace(cumulative_lost=lost),))
-    assert parse_compound(report.serialize()) == [report]
+    assert parse(report.serialize()) == [report]
 
 
 def test_profile_specific_extensions_are_passed_over() -> None:
-    assert parse_compound(bytes.fromhex("80c90002 00000001 deadbeef")) == [ReceiverReport(1)]
+    assert parse(bytes.fromhex("80c90002 00000001 deadbeef")) == [ReceiverReport(1)]
 
 
 @pytest.mark.parametrize(
@@ -79,17 +85,17 @@ def test_source_description_bytes(cname: str, data: str) -> None:
     # RFC 3550, 6.5: at least one null octet, up to the boundary.
     description = SourceDescription(((1, cname),))
     assert description.serialize() == bytes.fromhex(data)
-    assert parse_compound(description.serialize()) == [description]
+    assert parse(description.serialize()) == [description]
 
 
 def test_source_description_of_several_chunks_and_items() -> None:
     # A NAME item before the CNAME; a chunk without items; one that lacks its null octets at the very end.
     data = "83ca0007 00000001 020178 010161 0000 00000002 00000000 00000003 01026162"
-    assert parse_compound(bytes.fromhex(data)) == [SourceDescription(((1, "a"), (2, ""), (3, "ab")))]
+    assert parse(bytes.fromhex(data)) == [SourceDescription(((1, "a"), (2, ""), (3, "ab")))]
 
 
 def test_a_cname_that_is_not_utf_8_is_replaced() -> None:
-    assert parse_compound(bytes.fromhex("81ca0002 00000001 0101ff00")) == [
+    assert parse(bytes.fromhex("81ca0002 00000001 0101ff00")) == [
         SourceDescription(((1, "\N{REPLACEMENT CHARACTER}"),))
     ]
 
@@ -105,7 +111,7 @@ def test_a_cname_that_is_not_utf_8_is_replaced() -> None:
 )
 def test_goodbye_bytes(goodbye: Goodbye, data: str) -> None:
     assert goodbye.serialize() == bytes.fromhex(data)
-    assert parse_compound(goodbye.serialize()) == [goodbye]
+    assert parse(goodbye.serialize()) == [goodbye]
 
 
 def test_a_compound_packet_is_read_in_order() -> None:
@@ -122,16 +128,16 @@ def test_a_compound_packet_is_read_in_order() -> None:
         Goodbye((1,)),
     ]
     data = b"".join(packet.serialize() for packet in packets if not isinstance(packet, UnknownPacket))
-    assert parse_compound(data) == packets
+    assert parse(data) == packets
 
 
 def test_reduced_size_packets_are_accepted() -> None:
-    assert parse_compound(PictureLossIndication(1, 2).serialize()) == [PictureLossIndication(1, 2)]
+    assert parse(PictureLossIndication(1, 2).serialize()) == [PictureLossIndication(1, 2)]
 
 
 def test_unknown_types_and_formats_are_kept() -> None:
     data = bytes.fromhex("83cd0001 00000001 8fce0002 00000001 52454d42 80cf0001 00000001 80cc0000")
-    assert parse_compound(data) == [
+    assert parse(data) == [
         UnknownPacket(205, 3, b"\0\0\0\x01"),
         UnknownPacket(206, 15, b"\0\0\0\x01REMB"),
         UnknownPacket(207, 0, b"\0\0\0\x01"),
@@ -139,9 +145,30 @@ def test_unknown_types_and_formats_are_kept() -> None:
     ]
 
 
+def test_what_is_of_use_to_senders_only_is_not_read() -> None:
+    packets: list[RtcpPacket] = [
+        ReceiverReport(1, (BLOCK,)),
+        SourceDescription(((1, "name"),)),
+        PictureLossIndication(1, 2),
+        GenericNack(1, 2, (3,)),
+        TransportFeedback(1, 2, 3, 4, 5, (None,) * 2000),
+    ]
+    data = b"".join(packet.serialize() for packet in packets if not isinstance(packet, UnknownPacket))
+    read = parse_compound(data)
+    assert {type(packet) for packet in read} == {UnknownPacket}
+    assert [packet[0] for packet in read] == [201, 202, 206, 205, 205]
+
+
+def test_report_blocks_of_a_sender_are_not_read() -> None:
+    report = SenderReport(1, NTP, 2, 3, 4, (BLOCK,))
+    assert parse_compound(report.serialize()) == [report._replace(reports=())]
+    with pytest.raises(ParseError):
+        parse_compound(bytes.fromhex("80c80005") + bytes(20))
+
+
 def test_padding_is_removed() -> None:
     data = bytes.fromhex("a0cd0002 deadbeef 00000004")
-    assert parse_compound(data) == [UnknownPacket(205, 0, b"\xde\xad\xbe\xef")]
+    assert parse(data) == [UnknownPacket(205, 0, b"\xde\xad\xbe\xef")]
 
 
 @pytest.mark.parametrize(
@@ -175,21 +202,23 @@ def test_padding_is_removed() -> None:
 )
 def test_malformed(data: str) -> None:
     with pytest.raises(ParseError) as failure:
-        parse_compound(bytes.fromhex(data))
+        parse(bytes.fromhex(data))
     assert failure.value.reason is DropReason.RTCP_MALFORMED
 
 
 def test_the_number_of_packets_is_bounded() -> None:
     goodbye = Goodbye(()).serialize()
-    assert len(parse_compound(goodbye * MAX_PACKETS)) == MAX_PACKETS
+    assert len(parse(goodbye * MAX_PACKETS)) == MAX_PACKETS
     with pytest.raises(ParseError):
-        parse_compound(goodbye * (MAX_PACKETS + 1))
+        parse(goodbye * (MAX_PACKETS + 1))
 
 
-def test_the_values_of_one_packet_are_bounded() -> None:
-    block = ReferenceTimeReport(1, NTP).serialize()[8:]
+def test_the_values_of_all_packets_are_bounded() -> None:
+    # One packet of extended reports becomes as many values as it has blocks.
+    report = bytes.fromhex("80cf0031 00000001") + ReferenceTimeReport(1, NTP).serialize()[8:] * 16
+    assert len(parse(report * 2)) == MAX_PACKETS
     with pytest.raises(ParseError):
-        parse_compound(bytes.fromhex("80cf00c4 00000001") + block * (MAX_PACKETS + 1))
+        parse(report * 3)
 
 
 def test_more_entries_than_the_count_can_say_are_a_mistake_of_ours() -> None:
@@ -212,7 +241,7 @@ def almost_rtcp(draw: st.DrawFn) -> bytes:
 @given(st.one_of(st.binary(max_size=80), almost_rtcp()))
 def test_any_bytes_parse_or_raise_parse_error(data: bytes) -> None:
     try:
-        packets = parse_compound(data)
+        packets = parse(data)
     except ParseError as failure:
         assert failure.reason is DropReason.RTCP_MALFORMED
     else:

@@ -202,3 +202,7 @@ def test_parameter_sets(text: str, expected: list[str]) -> None:
 
 def test_parameter_sets_may_be_missing() -> None:
     assert list(parameter_sets(h264(96))) == []
+
+
+def test_parameter_sets_are_bounded() -> None:
+    assert len(list(parameter_sets(h264(96, "sprop-parameter-sets=" + "Zw==," * 100)))) == 32

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.sdp.description import (
+    MAX_FEEDBACK,
     MAX_MEDIA_DESCRIPTIONS,
+    MAX_SSRCS,
     Codec,
     Description,
     MediaDescription,
@@ -130,6 +132,30 @@ def test_codecs_follow_the_media_line_and_may_be_described_in_any_order() -> Non
     assert codecs[PayloadType(97)].parameters == {"apt": "96"}
     assert codecs[PayloadType(97)].feedback == ("nack pli",)
     assert codecs[PayloadType(96)].feedback == ("nack pli", "ccm fir")
+
+
+def test_feedback_for_all_payload_types_cannot_multiply() -> None:
+    formats = range(128)
+    maps = "".join(f"a=rtpmap:{number} H264/90000\n" for number in formats)
+    common = "".join(f"a=rtcp-fb:* {number}\n" for number in range(1000))
+    own = "".join(f"a=rtcp-fb:5 own {number}\n" for number in range(MAX_FEEDBACK - 1))
+    line = f"m=video 9 UDP/TLS/RTP/SAVPF {' '.join(map(str, formats))}\n"
+    (section,) = parse_description(HEAD + line + maps + common + own).media
+    assert section.codecs[PayloadType(4)].feedback == tuple(map(str, range(MAX_FEEDBACK)))
+    assert section.codecs[PayloadType(5)].feedback[-2:] == (f"own {MAX_FEEDBACK - 2}", "0")
+    assert {len(codec.feedback) for codec in section.codecs.values()} == {MAX_FEEDBACK}
+
+
+def test_a_format_counts_once() -> None:
+    (section,) = parse_description(HEAD + VIDEO.replace("96", "96 97 96")).media
+    assert section.formats == ("96", "97")
+
+
+@pytest.mark.parametrize("attribute", ["ssrc:{} cname:a", "ssrc-group:FID {}"])
+def test_streams_are_bounded(attribute: str) -> None:
+    lines = [f"a={attribute.format(number)}\n" for number in range(MAX_SSRCS + 1)]
+    media("".join(lines[1:] * 4))
+    assert f"more than {MAX_SSRCS}" in detail(HEAD + VIDEO + "".join(lines))
 
 
 def test_sections_without_rtp_have_no_codecs() -> None:

@@ -102,6 +102,7 @@ def test_parse_at_names_the_line() -> None:
         (grammar.parse_origin, f"- {2**64 - 1} 0 IN IP6 ::", (2**64 - 1, 0)),
         (grammar.parse_media, "audio 49170 RTP/AVP 0", MediaLine("audio", 49170, "RTP/AVP", ("0",))),
         (grammar.parse_media, "video 49170/2 RTP/AVP 31", MediaLine("video", 49170, "RTP/AVP", ("31",))),
+        (grammar.parse_media, "video 9 RTP/AVP 5 6 5 6", MediaLine("video", 9, "RTP/AVP", ("5", "6"))),
         (
             grammar.parse_media,
             "application 9 UDP/DTLS/SCTP webrtc-datachannel",
@@ -212,6 +213,9 @@ def test_values_that_parse(parse: Callable[[str], Any], value: str, expected: ob
         (grammar.parse_media, "video 65536 UDP/TLS/RTP/SAVPF 96"),
         (grammar.parse_media, "video -1 UDP/TLS/RTP/SAVPF 96"),
         (grammar.parse_media, "video 9 UDP//RTP 96"),
+        (grammar.parse_media, "video 9 RTP/AVP" + " 96" * (grammar.MAX_FORMATS + 1)),
+        (grammar.parse_group, "BUNDLE" + " a" * (grammar.MAX_TAGS + 1)),
+        (grammar.parse_ssrc_group, "FID" + " 1" * (grammar.MAX_GROUP_SSRCS + 1)),
         (grammar.parse_media, "video 9 " + "x" * 65 + " 96"),
         (grammar.parse_payload_type, "128"),
         (grammar.parse_payload_type, "0127"),
