@@ -543,7 +543,7 @@ def test_decoding_times_behind_a_recovery_point():
     """How many pictures were lost is not known there; the ones that follow tell the order again."""
     options = {"open-gop": "1", "bframes": "3", "b-adapt": "0", "b-pyramid": "none"}
     pictures = encode(350, group=10, options=options)
-    resumes = resumption(pictures, 4)
+    resumes = resumption(stamped_by_decoding(pictures), 4)
     out = relay(lose(packets(stamped_by_decoding(pictures)), 4 * FRAME_TICKS))
     kept = [*pictures[:4], *pictures[resumes:]]
     # The one it begins with is shown too early: the pictures that are shown before it are still to come.

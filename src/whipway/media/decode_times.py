@@ -48,12 +48,9 @@ class DecodeTimes:
         "_seen",
         "_seen_before",
         "_times",
-        "reordered",
     )
 
     def __init__(self) -> None:
-        self.reordered = False
-        """Pictures came in another order than they are shown in: the stream has B-frames."""
         self._declared = 0
         self._certain = False
         """The stream cannot reorder, whatever its times say."""
@@ -65,6 +62,11 @@ class DecodeTimes:
         self._times: list[int] = []
         """The highest presentation times so far, in order, as many as the largest depth needs."""
         self._last_us: int | None = None
+
+    @property
+    def reordered(self) -> bool:
+        """In this group of pictures or the one before, some came in another order than they are shown in."""
+        return self._seen > 0 or self._seen_before > 0
 
     def configure(self, sps: SequenceParameterSet) -> None:
         """Take the depth and the frame duration from the SPS that the next picture begins with."""
@@ -97,7 +99,6 @@ class DecodeTimes:
         if later > max(self._declared, MAX_LEARNT_DEPTH):
             self._times.clear()
             return
-        self.reordered = True
         self._seen = max(self._seen, later)
 
     def _due_us(self) -> int:

@@ -35,6 +35,10 @@ MAX_UNIT_NALS: Final = 2048
 FRAGMENT_BYTES: Final = 256
 """What a fragment counts at least: millions of one byte would cost forty times their size."""
 MAX_CARRIED_BYTES: Final = 65_536
+MAX_STEP: Final = 2 * 90_000
+"""In RTP ticks: from one picture to the next."""
+MAX_AGGREGATED: Final = 64
+"""NAL units in one packet: parameter sets, SEI and a few slices."""
 RECOVERY_PATIENCE: Final = 10 * 90_000
 """In RTP ticks: how long an IDR is waited for before a recovery point will do. Four requests for one are
 unanswered by then, and no group of pictures in live use is longer."""
@@ -68,8 +72,12 @@ class H264Depacketizer:
         """The first packets of the running unit may be among those that were lost."""
         self._sends_parameter_sets = False
         """The last IDR access unit had an SPS, so the next one will."""
-        self._waiting_since: int | None = None
-        """Timestamp of the loss behind which an IDR is awaited; None before the first IDR access unit."""
+        self._keyframe_noted = False
+        """The unit of this timestamp is among `keyframes_begun`."""
+        self._waited: int | None = None
+        """RTP ticks for which an IDR has been awaited since a loss; None before the first IDR access unit."""
+        self._latest = 0
+        """The timestamp furthest on."""
         self._carried: dict[bytes, None] = {}
         """Parameter sets for the next unit, in order; a dictionary, so that thousands are found as fast."""
         self._clear()
@@ -124,9 +132,13 @@ class H264Depacketizer:
         # unit but MUST NOT rely on this property". A new timestamp ends a unit as well.
         if timestamp != self._timestamp:
             finished = self._finish()
+            self._pass_time(timestamp)
             self._timestamp = timestamp
             self._damaged = False
-            self.keyframes_begun += _is_of_keyframe(payload)
+            self._keyframe_noted = False
+        if not self._keyframe_noted and _is_of_keyframe(payload):
+            self._keyframe_noted = True
+            self.keyframes_begun += 1
         if self._damaged:
             # What follows the gap is still of the lost unit: the next one will be seen from its start.
             self._after_gap = False
@@ -182,7 +194,10 @@ class H264Depacketizer:
         """RFC 6184, 5.7.1: behind the first byte, NAL units each with its size in 2 bytes."""
         position = 1
         end = len(payload)
+        room = len(self._nals) + MAX_AGGREGATED
         while position < end:
+            if len(self._nals) > room:
+                raise ParseError(DropReason.H264_TOO_LARGE, "too many aggregated NAL units")
             start = position + 2
             position = start + int.from_bytes(payload[position:start], "big")
             if start >= position or position > end:
@@ -220,7 +235,17 @@ class H264Depacketizer:
     def _await_idr(self) -> None:
         if not self.awaiting_idr:
             self.awaiting_idr = True
-            self._waiting_since = self._timestamp
+            self._waited = 0
+
+    def _pass_time(self, timestamp: int) -> None:
+        """Count the waiting. What is not a step of live pictures is a clock that was set."""
+        step = timestamp - self._latest & 0xFFFFFFFF
+        if self._waited is None:
+            self._latest = timestamp
+        elif step < 0xFFFFFFFF - MAX_STEP:  # No B-frame.
+            self._latest = timestamp
+            if step <= MAX_STEP:
+                self._waited += step
 
     def _finish(self) -> tuple[AccessUnit, ...]:
         """Ends the running unit: emits it, or keeps its parameter sets for the next."""
@@ -256,15 +281,15 @@ class H264Depacketizer:
 
     def _is_recovery(self) -> bool:
         """Whether the running unit, which is no IDR, must do: none came for long, and decoding heals here."""
-        if self._waiting_since is None or not self._from_start:
+        if self._waited is None or self._waited < RECOVERY_PATIENCE or not self._from_start:
             return False
-        waited = (self._timestamp - self._waiting_since) & 0xFFFFFFFF
-        return waited >= RECOVERY_PATIENCE and any(map(has_recovery_point, self._nals))
+        return any(map(has_recovery_point, self._nals))
 
     def _take(self) -> AccessUnit:
         nals = self._with_carried()
         self._carried = {}
         if self._has_idr:
+            self._waited = 0
             self._sends_parameter_sets = any(nal[0] & 0x1F == NalType.SPS for nal in nals)
         unit = AccessUnit(self._timestamp, nals, self._has_idr)
         self._clear()
@@ -282,7 +307,11 @@ class H264Depacketizer:
 
     def _carry(self) -> None:
         """Keeps the parameter sets of a unit that is not emitted."""
-        self._carried |= dict.fromkeys(filter(_is_parameter_set, self._nals))
+        if any(nal[0] & 0x1F == NalType.SPS for nal in self._nals):
+            self._carried = {}
+        for nal in filter(_is_parameter_set, self._nals):
+            self._carried.pop(nal, None)  # Repeated, it belongs behind what has come since.
+            self._carried[nal] = None
         self._clear()
         if sum(map(len, self._carried)) > MAX_CARRIED_BYTES or len(self._carried) > MAX_UNIT_SETS:
             self.drops[DropReason.H264_TOO_LARGE] += 1
@@ -293,11 +322,32 @@ def _is_parameter_set(nal: bytes) -> bool:
     return nal[0] & 0x1F in PARAMETER_SETS
 
 
+def starts_stream(payload: bytes) -> bool:
+    """Whether a stream is likely to begin with this payload: an SPS is in it, alone or first of several."""
+    return _kind_of(payload) == NalType.SPS
+
+
+def continues_keyframe(payload: bytes, *, has_sets: bool) -> bool:
+    """Whether this payload is of an IDR access unit but not its beginning.
+
+    `has_sets`: the parameter sets are known from elsewhere, so that it may begin with its first slice.
+    """
+    kind = _kind_of(payload)
+    if kind == NalType.IDR:
+        is_middle = payload[0] & 0x1F == FU_A and not payload[1] & FU_START
+        return is_middle or not has_sets
+    return kind == NalType.PPS
+
+
 def _is_of_keyframe(payload: bytes) -> bool:
-    """Whether the first packet seen of an access unit tells that it is an IDR one, or goes before one."""
-    kind = payload[0] & 0x1F
-    if kind in (STAP_A, FU_A):
-        # Behind the FU header's flags (5.8), or in the first aggregated NAL unit (5.7.1).
-        position = 3 if kind == STAP_A else 1
-        kind = payload[position] & 0x1F if len(payload) > position else 0
-    return kind in (NalType.IDR, NalType.SPS, NalType.PPS)
+    """Whether this payload tells that its access unit is an IDR one: sets come with nothing else."""
+    return _kind_of(payload) in (NalType.IDR, NalType.SPS, NalType.PPS)
+
+
+def _kind_of(payload: bytes) -> int:
+    """The type of the NAL unit in a payload, the first one in an aggregate (5.7.1, 5.8); 0 if it is cut."""
+    kind = payload[0] & 0x1F if payload else 0
+    position = {STAP_A: 3, FU_A: 1}.get(kind)
+    if position is None:
+        return kind
+    return payload[position] & 0x1F if len(payload) > position else 0

@@ -82,6 +82,8 @@ class Muxer:
         parameter_sets: Sequence[bytes] = (),
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
+        self.needs_keyframe = True
+        """No picture goes out before the next key frame: the moment to ask for one."""
         self._has_video = has_video
         self._make_transcoder = make_transcoder
         self._transcoder: AudioTranscoder | None = None
@@ -106,7 +108,7 @@ class Muxer:
 
     @property
     def reordered(self) -> bool:
-        """True once pictures came in another order than they are shown in: the stream has B-frames."""
+        """True while pictures come in another order than they are shown in: there are B-frames."""
         return self._decode_times.reordered
 
     def push(self, unit: AccessUnit | AudioFrame) -> list[Tag]:
@@ -117,6 +119,7 @@ class Muxer:
             return self._push_video(unit)
         except ParseError as error:
             self.drops[error.reason] += 1
+            self.needs_keyframe = True  # What follows refers to the picture that is dropped here.
             return []
 
     def flush(self) -> list[Tag]:
@@ -126,8 +129,10 @@ class Muxer:
     def _push_video(self, unit: AccessUnit) -> list[Tag]:
         changed = self._parameter_sets.update(unit.nals)
         configuration = self._parameter_sets.configuration()
-        if configuration is None or not (self._header_sent or unit.keyframe):
-            return []  # Nobody can decode a picture without parameter sets, or start between key frames.
+        if configuration is None or (self.needs_keyframe and not unit.keyframe):
+            # Nobody can decode a picture without parameter sets, or start between key frames.
+            raise ParseError(DropReason.H264_AWAITING_IDR)
+        self.needs_keyframe = False
         renew = changed or not self._header_sent
         if renew:
             assert self._parameter_sets.sps is not None  # The configuration was made of it.

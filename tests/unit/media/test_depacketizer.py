@@ -8,12 +8,15 @@ from tests.peers.h264 import aggregate, encode, fragment, packetize
 from whipway.failures import DropReason
 from whipway.media.depacketizer import (
     FRAGMENT_BYTES,
+    MAX_AGGREGATED,
     MAX_CARRIED_BYTES,
     MAX_NAL_BYTES,
     MAX_UNIT_BYTES,
     MAX_UNIT_NALS,
     RECOVERY_PATIENCE,
     H264Depacketizer,
+    continues_keyframe,
+    starts_stream,
 )
 from whipway.media.nal import NalType, nal_type
 from whipway.media.parameter_sets import MAX_UNIT_SETS
@@ -151,8 +154,8 @@ def test_parameter_sets_of_a_unit_that_is_not_emitted_are_kept():
 def test_parameter_sets_that_never_end():
     machine = started()
     for number in range(40):
-        sps = b"\x67" + number.to_bytes(2, "big") + bytes(MAX_CARRIED_BYTES // 16)
-        assert send(machine, [sps], number + 1) == []
+        pps = b"\x68" + number.to_bytes(2, "big") + bytes(MAX_CARRIED_BYTES // 16)
+        assert send(machine, [pps], number + 1) == []
     assert machine.drops == {DropReason.H264_TOO_LARGE: 2}
 
 
@@ -286,6 +289,17 @@ def test_two_gaps_in_one_unit_count_once():
     assert machine.drops == {DropReason.H264_INCOMPLETE: 1}
 
 
+def test_a_set_that_comes_again_stands_behind_what_came_since():
+    machine = started()
+    send(machine, [SPS, PPS], 1)
+    machine.awaiting_idr = True
+    send(machine, [OTHER_SPS, PPS], 2)
+    assert nals(send(machine, [IDR], 3)) == [[OTHER_SPS, PPS, IDR]]
+    send(machine, [PPS, OTHER_PPS], 4)
+    send(machine, [PPS], 5)
+    assert nals(send(machine, [IDR], 6)) == [[OTHER_PPS, PPS, IDR]]
+
+
 OTHER_SPS, OTHER_PPS = b"\x67\x42\xc0\x28\x02", b"\x68\xce\x02"
 
 
@@ -330,36 +344,96 @@ def test_a_key_frame_that_began_to_come_whole_or_not(payload: bytes, begun: int)
     assert machine.keyframes_begun == begun
 
 
+@pytest.mark.parametrize("first", [AUD, SEI, b"\x7c\x86\x01"])
+def test_a_key_frame_may_begin_with_something_else(first: bytes):
+    machine = started()
+    begun = machine.keyframes_begun
+    send(machine, [first], 1, marker=False)
+    machine.gap()
+    send(machine, [b"\x7c\x05\x88", IDR], 1)
+    assert machine.keyframes_begun == begun + 1
+    send(machine, [AUD, SPS, PPS, IDR], 2)
+    assert machine.keyframes_begun == begun + 2
+
+
+def test_too_many_nal_units_in_one_packet():
+    machine = started()
+    assert send(machine, [aggregate([SLICE] * MAX_AGGREGATED)], 1) != []
+    assert send(machine, [aggregate([SEI] * (MAX_AGGREGATED + 2))], 2) == []
+    assert machine.drops == {DropReason.H264_TOO_LARGE: 1}
+
+
+@pytest.mark.parametrize(
+    ("payload", "starts", "continues", "lacks_sets"),
+    [
+        (SPS, True, False, False),
+        (aggregate([SPS, PPS]), True, False, False),
+        (PPS, False, True, True),
+        (IDR, False, False, True),
+        (b"\x7c\x85\x88", False, False, True),
+        (b"\x7c\x05\x88", False, True, True),
+        (SLICE, False, False, False),
+        (b"\x7c\x01\x88", False, False, False),
+        (b"", False, False, False),
+    ],
+)
+def test_where_a_stream_begins(payload: bytes, starts: bool, continues: bool, lacks_sets: bool):
+    assert starts_stream(payload) == starts
+    assert continues_keyframe(payload, has_sets=True) == continues
+    assert continues_keyframe(payload, has_sets=False) == lacks_sets
+
+
 # Recovery points: streams without a second IDR.
 
 RECOVERY = b"\x06\x06\x01\xc4\x80"
 SLICE_SECOND = b"\x41\x40" + bytes(range(50))
 
 
-@pytest.mark.parametrize("began", [100, 2**32 - 5 * 90_000])
+SECOND = 90_000
+
+
+def pass_time(machine: H264Depacketizer, begin: int, seconds: int) -> int:
+    """Pictures once a second; returns the timestamp of the last one."""
+    for number in range(1, seconds + 1):
+        assert send(machine, [SLICE], begin + number * SECOND & 0xFFFFFFFF) == []
+    return begin + seconds * SECOND
+
+
+@pytest.mark.parametrize("began", [100, 2**32 - 5 * SECOND])
 def test_long_after_a_loss_a_recovery_point_will_do(began: int):
     machine = started()
-    at = lambda ticks: (began + ticks) & 0xFFFFFFFF  # noqa: E731
-    assert len(send(machine, [SLICE], at(0))) == 1
+    assert len(send(machine, [SLICE], began)) == 1
     machine.gap()
-    assert send(machine, [RECOVERY, SLICE], at(3000)) == []
+    at = pass_time(machine, began, 5)
     machine.gap()
     # The second loss does not begin the waiting anew.
-    assert send(machine, [RECOVERY, SLICE], at(RECOVERY_PATIENCE - 1)) == []
-    assert send(machine, [SLICE], at(RECOVERY_PATIENCE)) == []
-    late = at(RECOVERY_PATIENCE + 1)
+    at = pass_time(machine, at, RECOVERY_PATIENCE // SECOND - 6)
+    assert send(machine, [RECOVERY, SLICE], at + SECOND - 1 & 0xFFFFFFFF) == []
+    late = at + SECOND & 0xFFFFFFFF
     assert nals(send(machine, [SPS, PPS, SEI, RECOVERY, SLICE], late)) == [[SPS, PPS, SEI, RECOVERY, SLICE]]
     assert not machine.awaiting_idr
-    [unit] = send(machine, [SLICE], at(RECOVERY_PATIENCE + 3000))
+    [unit] = send(machine, [SLICE], late + 3000)
     assert not unit.keyframe
-    assert machine.drops == {DropReason.H264_AWAITING_IDR: 3}
+
+
+@pytest.mark.parametrize("jump", [-1_000_000, 123_456_789, -4000])
+def test_a_clock_that_is_set_is_no_waiting(jump: int):
+    machine = started()
+    send(machine, [SLICE], 100)
+    machine.gap()
+    at = pass_time(machine, 100, 3)
+    for step in (jump, 2 * jump, 3 * jump):
+        assert send(machine, [RECOVERY, SLICE], at + step & 0xFFFFFFFF) == []
+    assert machine.awaiting_idr
 
 
 def test_a_recovery_point_whose_first_slice_is_missing():
     machine = started()
+    send(machine, [SLICE], 100)
     machine.gap()
-    assert send(machine, [RECOVERY, SLICE_SECOND], 2 * RECOVERY_PATIENCE) == []
-    [unit] = send(machine, [RECOVERY, SLICE, SLICE_SECOND], 2 * RECOVERY_PATIENCE + 1)
+    at = pass_time(machine, 100, RECOVERY_PATIENCE // SECOND)
+    assert send(machine, [RECOVERY, SLICE_SECOND], at + 1) == []
+    [unit] = send(machine, [RECOVERY, SLICE, SLICE_SECOND], at + 2)
     assert not unit.keyframe
 
 

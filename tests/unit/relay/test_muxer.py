@@ -251,6 +251,12 @@ def test_unreadable_parameter_sets_cost_their_picture_and_are_counted(pictures):
     muxer.push(first)
     assert muxer.push(unit([b"\x67\xff", *pictures[3]], START_US + 10_000)) == []
     assert muxer.drops == {DropReason.H264_MALFORMED: 1}
+    # What comes next refers to the picture that was dropped.
+    assert muxer.needs_keyframe
+    assert muxer.push(second) == []
+    assert muxer.drops[DropReason.H264_AWAITING_IDR] == 1
+    assert kinds(muxer.push(first)) == [KEYFRAME]
+    assert not muxer.needs_keyframe
     assert kinds(muxer.push(second)) == [PICTURE]
 
 
