@@ -20,11 +20,14 @@ from bench.trial import Case, Outcome, run
 LOSSES = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20)
 BURST_LOSS = 0.05
 BURSTS = (3.0, 10.0)
+JITTER = 0.01
+"""Seconds, of paths on which packets overtake each other, as on radio links."""
+JITTER_LOSSES = (0.0, 0.05, 0.10)
 ROUND_TRIPS = (0.02, 0.05, 0.1, 0.2)
 QUICK_ROUND_TRIP = 0.05
 
 COLUMNS = (
-    *("loss", "burst", "sent", "intact", "hit", "repaired", "lost"),
+    *("loss", "burst", "jitter", "sent", "intact", "hit", "repaired", "lost"),
     *("p50", "p99", "max", "gap s", "audio", "PLI", "NACK", "resent", "decodes"),
 )
 
@@ -44,10 +47,15 @@ def _at(loss: float, round_trip: float | None = None) -> Callable[[Case], bool]:
     return lambda case: case.loss == loss and case.burst == 1.0 and round_trip in (None, case.round_trip)
 
 
+def _calm(meant: Callable[[Case], bool]) -> Callable[[Case], bool]:
+    """Of these the cells without jitter."""
+    return lambda case: meant(case) and case.jitter == 0.0
+
+
 BARS = (
-    Bar("no loss: nothing is held", _at(0.0), lambda it: it.longest == 0.0 and it.lost == 0),
+    Bar("no loss: nothing is held", _calm(_at(0.0)), lambda it: it.longest == 0.0 and it.lost == 0),
     Bar("5 % at 50 ms: 99.9 % intact", _at(0.05, 0.05), lambda it: it.intact >= 0.999 * it.sent),
-    Bar("5 % at 50 ms: p99 at most 200 ms", _at(0.05, 0.05), lambda it: it.p99 <= 200.0),
+    Bar("5 % at 50 ms: p99 at most 200 ms", _calm(_at(0.05, 0.05)), lambda it: it.p99 <= 200.0),
     Bar("10 % at 100 ms: 99.5 % intact", _at(0.10, 0.1), lambda it: it.intact >= 0.995 * it.sent),
     Bar("20 %: no gap longer than 5 s", _at(0.20), lambda it: it.intact > 0 and it.gap <= 5.0),
     Bar("never a damaged picture downstream", lambda case: True, lambda it: it.is_sound),
@@ -58,11 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, and write the JSON that was asked for."""
     options = _parse(arguments)
     round_trips = (QUICK_ROUND_TRIP,) if options.quick else ROUND_TRIPS
-    paths = [(loss, 1.0) for loss in LOSSES] + [(BURST_LOSS, burst) for burst in BURSTS]
+    paths = [
+        *((loss, 1.0, 0.0) for loss in LOSSES),
+        *((BURST_LOSS, burst, 0.0) for burst in BURSTS),
+        *((loss, 1.0, JITTER) for loss in JITTER_LOSSES),
+    ]
     cases = [
-        Case(loss, burst, round_trip, options.seconds, options.repair, options.seed)
+        Case(loss, burst, round_trip, options.seconds, options.repair, options.seed, jitter)
         for round_trip in round_trips
-        for loss, burst in paths
+        for loss, burst, jitter in paths
     ]
     results = measure(cases, jobs=options.jobs)
     print("\n".join(render(results)))
@@ -103,7 +115,8 @@ def render(results: Results) -> Iterable[str]:
         counts = (it.sent, intact, it.hit, it.repaired, it.lost)
         rest = (f"{100 * it.audio:.1f}%", it.keyframe_requests, it.nacks, f"{100 * it.resent:.1f}%")
         verdict = "yes" if it.is_sound else f"NO {it.damaged}/{it.decoder_errors}/{it.wrong_pictures}"
-        yield _row((f"{100 * case.loss:.0f}%", burst, *counts, *delays, *rest, verdict))
+        jitter = f"{1000 * case.jitter:.0f}"
+        yield _row((f"{100 * case.loss:.0f}%", burst, jitter, *counts, *delays, *rest, verdict))
 
 
 def judge_bars(results: Results) -> Iterable[str]:

@@ -32,7 +32,10 @@ MS = 1000.0
 
 @dataclass(frozen=True)
 class Case:
-    """`loss` is a share, `burst` a mean number of datagrams, the others are seconds."""
+    """`loss` is a share, `burst` a mean number of datagrams, the others are seconds.
+
+    `jitter` is by how much more packets may take on their way up: by so much they overtake each other.
+    """
 
     loss: float
     burst: float
@@ -40,6 +43,7 @@ class Case:
     seconds: float
     repair: str = "rtx"
     seed: int = 1
+    jitter: float = 0.0
 
 
 @dataclass
@@ -95,7 +99,8 @@ def run(case: Case) -> Outcome:
     )
     delay = case.round_trip / 2
     # A burst lasts some tens of milliseconds, in which the session sends a datagram or two at most.
-    up, down = Path(delay, loss=case.loss, burst=case.burst), Path(delay, loss=case.loss)
+    up = Path(delay, jitter=case.jitter, loss=case.loss, burst=case.burst)
+    down = Path(delay, loss=case.loss)
     network = make_network(client, up=up, down=down, tick=TICK, seed=case.seed)
     network.run(HANDSHAKE)
     camera = Camera(rate=PICTURE_RATE, bitrate=BITRATE, seed=case.seed)

@@ -3,14 +3,23 @@
 One seed, one sequence of inputs. Needs nothing but Python, so the test suite runs a little of it.
 """
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
+from types import FrameType
 from typing import NamedTuple
 
 from fuzz.mutation import mutate
 from fuzz.targets import Target
 
 MAX_PARENTS = 512
+MAX_CPU_SECONDS = 4.0
+"""For one input; the slowest honest ones take a tenth of it."""
+
+
+class TooSlow(Exception):
+    """The input costs too much, or there is no end to it."""
 
 
 class Violation(Exception):
@@ -47,9 +56,26 @@ def fuzz(target: Target, seed: int) -> Iterator[Progress]:
 def execute(target: Target, data: bytes) -> bool:
     """Whether the target accepted the input. Raises `Violation`."""
     try:
-        return target.run(data)
+        with _limit():
+            return target.run(data)
     except Exception as error:
         raise Violation(data) from error
+
+
+@contextmanager
+def _limit() -> Iterator[None]:
+    """Break off what takes more than `MAX_CPU_SECONDS` of this process's own time."""
+    before = signal.signal(signal.SIGVTALRM, _break_off)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_CPU_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def _break_off(_signal: int, _frame: FrameType | None) -> None:
+    raise TooSlow(f"more than {MAX_CPU_SECONDS:g} s")
 
 
 def _keep(random: Random, parents: list[bytes], seeds: int, data: bytes) -> None:

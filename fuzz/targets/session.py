@@ -1,6 +1,7 @@
 """Whatever datagrams come, authentic ones included, and whenever: a session raises nothing, is in a state it
-may be in, tells what happened in a legal order, and stays bounded."""
+may be in, tells what happened in a legal order, has its deadline ahead, and stays bounded."""
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any
@@ -9,16 +10,25 @@ from pylibsrtp import Error
 from tests.network.virtual import Network, make_network
 from tests.peers.whip_client import WhipClient, picture, sound
 
+from fuzz.publisher import (
+    Publisher,
+    assert_bounded,
+    assert_told_truly,
+    connect,
+    read_publisher,
+    settle,
+    small_buffers,
+)
 from fuzz.script import Script, block, spoil
 from whipway.protocol.rtcp.packets import Goodbye
-from whipway.protocol.rtp.reorder import CAPACITY_PACKETS
 from whipway.session.events import Connected, Ended
-from whipway.session.session import SessionState
+from whipway.session.session import SessionState, Timeouts
 from whipway.session.snapshot import describe_session
 
 ELSEWHERE = ("198.51.100.9", 50_000)
 MAX_PAYLOAD_BYTES = 1200
 MAX_STEPS = 100
+MAX_SILENCE = Timeouts().silence
 
 Step = tuple[Any, ...]
 """A `Kind`, and what belongs to it; see `apply`."""
@@ -37,14 +47,32 @@ class Kind(IntEnum):
     LOSE = 5
     PICTURE = 6
     SOUND = 7
+    REPEAT = 8
+    """A packet once more, as the offer says, or something like it."""
+    SERIES = 9
+    """Many packets in a row, some of which are lost."""
+    HUSH = 10
+    """The client says nothing any more, for some seconds."""
 
 
-def prepare(connected: bool) -> tuple[Network, list[bytes]]:
+class Repeat(IntEnum):
+    """What is repeated."""
+
+    SENT = 0
+    SHORT = 1
+    """A retransmission without a whole number, or without anything."""
+    FOREIGN = 2
+    """Of a source that nobody knows."""
+    ANY = 3
+    """Some number, perhaps never sent."""
+
+
+def prepare(connected: bool, publisher: Publisher) -> tuple[Network, list[bytes]]:
     """A session, and real datagrams for it."""
-    network = make_network()
     if not connected:
+        network = make_network(publisher)
         return network, [network.client.stun()]
-    network.run(0.5)
+    network = connect(publisher)
     client = network.client
     client.send_picture(picture(1, keyframe=True), 0.0)
     for index in range(5):
@@ -86,6 +114,36 @@ def apply(network: Network, real: list[bytes], step: Step) -> None:
             with suppress(Error):
                 client.send("audio", sound(index), network.now)
             network.run(0.02)
+        case (Kind.REPEAT, how, number) if client.srtp is not None:
+            repeat(client, how, number)
+            network.run(0.05)
+        case (Kind.SERIES, kind, count, pattern) if client.srtp is not None:
+            with suppress(Error):
+                send_series(network, kind, count, pattern)
+        case (Kind.HUSH, seconds):
+            client._next_check = None
+            network.run(seconds)
+
+
+def repeat(client: WhipClient, how: Repeat, number: int) -> None:
+    """Send something that repeats a packet of video, or looks like it."""
+    video = client.sources["video"]
+    sent = [sequence for ssrc, sequence in client._sent.packets if ssrc == video.ssrc]
+    if how is Repeat.SENT and sent:
+        client.repeat("video", sent[number % len(sent)])
+    elif video.rtx:
+        payload = bytes(number % 2) if how is Repeat.SHORT else number.to_bytes(2, "big") + b"\x41\x88"
+        foreign = {"ssrc": number} if how is Repeat.FOREIGN else {}
+        client.send_rtx(payload, padding=4 * (not payload), **foreign)
+
+
+def send_series(network: Network, kind: str, count: int, pattern: int) -> None:
+    """Packets at the pace of a fast video; `pattern` has a bit for each of eight in turn that is lost."""
+    for index in range(count):
+        network.client.send(kind, b"\x41\x88" + bytes(20), network.now, marker=True)
+        if pattern >> index % 8 & 1:
+            network.client.datagrams_to_send()
+        network.run(1 / 500)
 
 
 def assert_legal(network: Network) -> None:
@@ -98,62 +156,63 @@ def assert_legal(network: Network) -> None:
     assert kinds.count(Ended) == (session.ended is not None)
     assert Ended not in kinds[:-1]
     assert all(count > 0 for count in session.drops().values())
+    if session.state is SessionState.LIVE:
+        settle(network)
+        assert (session.silent_for(network.now) or 0.0) <= MAX_SILENCE
     describe_session(session, network.now)
 
 
-def assert_bounded(network: Network) -> None:
-    """What the session keeps does not grow with what it got."""
-    receiver = network.session.receiver
-    assert len(receiver._routes) <= len(receiver.tracks)
-    assert receiver._gone <= receiver._routes.keys()
-    for track in receiver.tracks:
-        assert len(track._reorder._waiting) <= CAPACITY_PACKETS
-
-
-def run(connected: bool, steps: list[Step]) -> Network:
+def run(connected: bool, steps: list[Step], publisher: Publisher | None = None) -> Network:
     """Do all of it, checking after every step."""
-    network, real = prepare(connected)
-    for step in steps:
-        apply(network, real, step)
-        assert_legal(network)
-    assert_bounded(network)
+    with small_buffers():
+        network, real = prepare(connected, publisher or Publisher())
+        for step in steps:
+            apply(network, real, step)
+            assert_legal(network)
+            assert_bounded(network)
     return network
 
 
 def target(data: bytes) -> bool:
-    """Whether the session is connected already, and a list of steps."""
+    """Whether the session is connected already, what is offered, and a list of steps."""
     script = Script(data)
     connected = script.choose(2) == 1
+    publisher = read_publisher(script)
     steps: list[Step] = []
     while script and len(steps) < MAX_STEPS:
         steps.append(_read_step(script))
-    network = run(connected, steps)
-    is_live = network.session.state is SessionState.LIVE
+    network = run(connected, steps, publisher)
+    if not any(step[0] in (Kind.RTP, Kind.MUTATED) for step in steps):
+        assert_told_truly(network)
     network.session.close()
     network.drain()
     assert_legal(network)
-    return is_live
+    return network.session.connected_at is not None
 
 
 def _read_step(script: Script) -> Step:
     kind = Kind(script.choose(len(Kind)))
-    match kind:
-        case Kind.RAW:
-            elsewhere = script.choose(2) == 1
-            return kind, script.block(), elsewhere
-        case Kind.MUTATED:
-            return kind, script.number(), script.take(5)
-        case Kind.RTP | Kind.RTCP:
-            return kind, script.block()
-        case Kind.WAIT:
-            return kind, script.number() / 64
-        case Kind.LOSE:
-            return kind, ("audio", "video")[script.choose(2)], script.number(2)
-        case Kind.PICTURE:
-            index = script.number()
-            return kind, index, script.choose(2) == 1
-        case Kind.SOUND:
-            return kind, script.number()
+    return kind, *_READERS[kind](script)
+
+
+def _track(script: Script) -> str:
+    return ("audio", "video")[script.choose(2)]
+
+
+_READERS: dict[Kind, Callable[[Script], Iterable[Any]]] = {
+    # A tuple is read from left to right, which is the order in the script.
+    Kind.RAW: lambda script: (script.choose(2) == 1, script.block())[::-1],
+    Kind.MUTATED: lambda script: (script.number(), script.take(5)),
+    Kind.RTP: lambda script: (script.block(),),
+    Kind.RTCP: lambda script: (script.block(),),
+    Kind.WAIT: lambda script: (script.number() / 64,),
+    Kind.LOSE: lambda script: (_track(script), script.number(2)),
+    Kind.PICTURE: lambda script: (script.number(), script.choose(2) == 1),
+    Kind.SOUND: lambda script: (script.number(),),
+    Kind.REPEAT: lambda script: (Repeat(script.choose(len(Repeat))), script.number(2)),
+    Kind.SERIES: lambda script: (_track(script), script.number() % 128, script.number()),
+    Kind.HUSH: lambda script: (script.number() / 32,),
+}
 
 
 def seeds() -> list[bytes]:
@@ -164,10 +223,14 @@ def seeds() -> list[bytes]:
     rtcp = bytes((Kind.RTCP,)) + block(Goodbye((1, 2)).serialize())
     raw = bytes((Kind.RAW, 0)) + block(b"\x16\xfe\xfd" + bytes(10))
     mutated = bytes((Kind.MUTATED, 0, 0, 3, 7, 0, 0, Kind.MUTATED, 1, 0, 20, 1, 0, 0))
-    wait = bytes((Kind.WAIT, 40))
+    wait, hush = bytes((Kind.WAIT, 40)), bytes((Kind.HUSH, 180))
+    series = bytes((Kind.SERIES, 1, 90, 0x5A))
+    repeats = b"".join(bytes((Kind.REPEAT, how, 0, 7)) for how in Repeat) + bytes((Kind.REPEAT, 1, 0, 0))
     return [
-        b"\x01" + picture + sounds,
-        b"\x01" + picture + lost + picture + wait + picture + sounds,
-        b"\x01" + rtp + rtcp + raw + mutated + wait,
-        b"\x00" + raw + mutated + wait,
+        b"\x01\x00" + picture + sounds,
+        b"\x01\x35" + picture + lost + picture + wait + picture + sounds + repeats,
+        b"\x01\x1a" + picture + series + wait + lost + picture + repeats + series + picture + hush,
+        b"\x01\x05" + picture + series + repeats + bytes((Kind.LOSE, 1, 0x20, 0)) + series + picture,
+        b"\x01\x00" + rtp + rtcp + raw + mutated + wait,
+        b"\x00\x00" + raw + mutated + wait,
     ]

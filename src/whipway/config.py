@@ -89,6 +89,9 @@ class SessionSettings(_Section):
     """Seconds a client may take from its POST to the end of the DTLS handshake."""
     silence_timeout: Seconds = 5.0
     """Seconds an established client may be silent before its session is ended."""
+    takeover_after: Seconds = 2.0
+    """Seconds of silence after which a client whose media broke off gives way to the next publisher, as does
+    one that never came. No less than `silence_timeout`, it says nothing: by then the session is over."""
     max_sessions: SessionCount = 1000
     on_conflict: Literal["refuse", "takeover"] = "refuse"
     """What a second publisher of a live stream gets: 409, or the stream. A silent one always gives way."""

@@ -16,6 +16,7 @@ class DropReason(StrEnum):
     STUN_MALFORMED = "stun_malformed"
     STUN_UNKNOWN_USER = "stun_unknown_user"
     STUN_INTEGRITY = "stun_integrity"
+    STUN_REPLAY = "stun_replay"
     DTLS_MALFORMED = "dtls_malformed"
     SRTP_AUTHENTICATION = "srtp_authentication"
     SRTP_REPLAY = "srtp_replay"

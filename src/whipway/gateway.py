@@ -152,6 +152,7 @@ class Gateway:
             post_event=self._link.post_event,
             setup_timeout=settings.session.setup_timeout,
             silence_timeout=settings.session.silence_timeout,
+            takeover_after=settings.session.takeover_after,
         )
 
 

@@ -16,6 +16,8 @@ WAY = 0.02
 """Seconds from one end to the other."""
 HANDSHAKE, ALERT = 22, 21
 """DTLS content types (RFC 6347, section 4.1)."""
+NO_HELLO = bytes((HANDSHAKE, 0xFE, 0xFD)) + bytes(10)
+"""A record that is not authentic: nothing in a handshake is."""
 BOTH_ROLES = pytest.mark.parametrize("setup", ["active", "passive"])
 
 
@@ -126,6 +128,113 @@ class TestSilence:
         Show(network).play(1.0)
         assert network.session.state is SessionState.LIVE
         assert len(network.pictures) == pictures + 30
+
+
+class TestTakeover:
+    """When another publisher may have the stream (`Session.is_silent`)."""
+
+    def test_media_that_broke_off(self):
+        network = live()
+        Show(network).play(1.0, rest=0.0)
+        network.run(WAY)
+        lose_everything(network)
+        heard = network.session.transport.last_heard
+        assert not network.session.is_silent(heard + 1.99)
+        assert network.session.is_silent(heard + 2.0)
+
+    def test_it_is_as_long_as_it_is_set_to(self):
+        network = live(takeover=0.5)
+        Show(network).play(0.2, rest=0.0)
+        heard = network.session.transport.last_heard
+        assert not network.session.is_silent(heard + 0.49)
+        assert network.session.is_silent(heard + 0.5)
+
+    def test_who_is_muted_is_heard_by_consent_checks_alone(self):
+        network = live()
+        network.run(1.0)
+        network.client.check(network.now)
+        network.run(WAY)
+        # Nothing may come from here on up to the end by silence.
+        heard = network.session.transport.last_heard
+        for seconds in (1.5, 2.5, 4.99):
+            assert not network.session.is_silent(heard + seconds)
+
+    def test_who_changes_networks_keeps_the_stream(self):
+        network = live()
+        show = Show(network)
+        show.play(1.0, rest=0.0)
+        up, network.up = network.up, Path(drops=lambda data: True)
+        network.run(1.3)
+        assert not network.session.is_silent(network.now)
+        network.up = up
+        move(network)
+        assert not network.session.is_silent(network.now)
+
+    def test_who_never_came_is_as_silent_as_the_session_is_old(self):
+        session = make_network(WhipClient(checks=False)).session
+        assert not session.is_silent(1.99)
+        assert session.is_silent(2.0)
+
+    @BOTH_ROLES
+    def test_a_handshake_that_goes_on_is_a_sign_of_life(self, setup):
+        """OpenSSL repeats a lost flight after a second."""
+        network = make_network(WhipClient(setup=setup))
+        network.down.drops = lambda data: data[0] == HANDSHAKE
+        network.run(0.5)
+        network.client.checks = False
+        assert network.session.state is SessionState.CONNECTING
+        network.up.drops = lambda data: data[0] < 4
+        network.run_until(1.9)
+        assert not network.session.is_silent(network.now)
+        network.session.receive_datagram(NO_HELLO, network.client.address, 1.9)
+        assert not network.session.is_silent(3.89)
+        assert network.session.is_silent(3.9)
+
+    def test_a_handshake_from_an_address_without_a_check_is_none(self):
+        network = make_network(WhipClient(checks=False))
+        network.session.receive_datagram(NO_HELLO, ELSEWHERE, 1.0)
+        assert network.session.is_silent(2.0)
+
+
+class TestReplays:
+    """A check that somebody recorded on the way."""
+
+    def replay(self, network: Network, check: bytes, seconds: int) -> None:
+        for _ in range(seconds):
+            network.inject(check, ELSEWHERE)
+            network.run(1.0)
+
+    def test_it_does_not_lead_the_feedback_away(self):
+        network = live()
+        check = network.client.stun()
+        network.inject(check)
+        home, received = network.client.address, len(network.client.received)
+        self.replay(network, check, 3)
+        assert network.session.transport.remote_address == home
+        assert len(network.client.received) > received
+        assert network.session.drops() == {DropReason.STUN_REPLAY: 3}
+
+    @pytest.mark.parametrize("addr", [ELSEWHERE, None], ids=["elsewhere", "forged source"])
+    def test_it_does_not_keep_a_dead_session_alive(self, addr):
+        network = live()
+        check = network.client.stun()
+        network.inject(check)
+        lose_everything(network)
+        heard = network.session.transport.last_heard
+        for _ in range(10):
+            network.inject(check, addr)
+            network.run(1.0)
+        assert network.ended.reason is EndReason.SILENCE
+        assert network.times[-1] == pytest.approx(heard + 5.0)
+
+    def test_feedback_follows_media_to_a_path_of_lower_priority(self):
+        network = live()
+        network.client.address = ELSEWHERE
+        network.inject(network.client.stun(nominates=False))
+        received = len(network.client.received)
+        Show(network).play(2.0)
+        assert network.session.transport.remote_address == ELSEWHERE
+        assert len(network.client.received) >= received + 2
 
 
 class TestForgeries:

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-EXECUTIONS = {"session": 80, "dtls": 150, "rtmp_chunk": 300}
+EXECUTIONS = {"session": 60, "loss": 60, "dtls": 150, "arrivals": 150, "reorder": 100, "rtmp_chunk": 300}
 """Of the slow ones; the others do `MANY`."""
 MANY = 500
-SLOW = ("session", "dtls")
+SLOW = ("session", "loss", "dtls")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -71,6 +71,17 @@ def test_it_finds_what_is_wrong_and_finds_it_again():
     assert b"\xff\xff" in found[0]
     assert found[0] == found[1]
     assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_what_does_not_end_is_wrong_too(monkeypatch):
+    def run(data: bytes) -> bool:
+        while True:
+            pass
+
+    monkeypatch.setattr(blind, "MAX_CPU_SECONDS", 0.05)
+    with pytest.raises(blind.Violation) as caught:
+        blind.execute(Target("example", run, lambda: [b""]), b"")
+    assert isinstance(caught.value.__cause__, blind.TooSlow)
 
 
 def inputs(seed: int) -> list[bytes]:

@@ -2,9 +2,12 @@
 
 from random import Random
 
-from fuzz.targets.session import Kind, assert_bounded, assert_legal, prepare, protect, run
+from fuzz.publisher import Publisher, assert_bounded, read_publisher, small_buffers
+from fuzz.script import Script
+from fuzz.targets.session import Kind, Repeat, assert_legal, prepare, protect, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.network.virtual import Network
 
 from whipway.protocol.rtp.packet import serialize_packet
 from whipway.session.session import SessionState
@@ -33,13 +36,18 @@ wait = st.tuples(st.just(Kind.WAIT), st.floats(0.0, 3.0))
 lose = st.tuples(st.just(Kind.LOSE), st.sampled_from(["audio", "video"]), st.integers(0, 0xFFFF))
 picture = st.tuples(st.just(Kind.PICTURE), st.integers(0, 255), st.booleans())
 sound = st.tuples(st.just(Kind.SOUND), st.integers(0, 255))
-steps = st.lists(st.one_of(raw, mutated, rtp, rtcp, wait, lose, picture, sound), max_size=25)
+repeat = st.tuples(st.just(Kind.REPEAT), st.sampled_from(Repeat), st.integers(0, 0xFFFF))
+series = st.tuples(
+    st.just(Kind.SERIES), st.sampled_from(["audio", "video"]), st.integers(0, 90), st.integers(0, 255)
+)
+steps = st.lists(st.one_of(raw, mutated, rtp, rtcp, wait, lose, picture, sound, repeat, series), max_size=25)
+shapes = st.binary(min_size=1, max_size=1).map(Script).map(read_publisher)
 
 
 @settings(deadline=None, max_examples=120)
-@given(connected=st.booleans(), script=steps)
-def test_any_sequence_of_datagrams(connected, script):
-    network = run(connected, script)
+@given(connected=st.booleans(), script=steps, publisher=shapes)
+def test_any_sequence_of_datagrams(connected, script, publisher):
+    network = run(connected, script, publisher)
     network.session.close()
     network.drain()
     assert_legal(network)
@@ -47,7 +55,11 @@ def test_any_sequence_of_datagrams(connected, script):
 
 def test_a_flood_of_everything_that_is_authentic():
     """Gaps of every size, timestamps and SSRCs at random, all in one second: nothing grows with it."""
-    network, _ = prepare(connected=True)
+    with small_buffers():
+        flood(*prepare(True, Publisher(repair="rtx", transport_cc=True)))
+
+
+def flood(network: Network, _: list[bytes]) -> None:
     client, random = network.client, Random(1)
     for index in range(4000):
         source = client.sources[random.choice(["audio", "video"])]

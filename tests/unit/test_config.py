@@ -79,6 +79,12 @@ def test_there_are_two_ways_to_treat_a_second_publisher() -> None:
     )
 
 
+def test_how_long_a_silent_publisher_keeps_its_stream() -> None:
+    assert load_settings().session.takeover_after == 2.0
+    assert load_settings(flags={"session.takeover_after": "0.5"}).session.takeover_after == 0.5
+    assert refused(flags={"session.takeover_after": "0"}).startswith("session.takeover_after:")
+
+
 def test_a_section_is_no_key(tmp_path: Path) -> None:
     message = "http: this is a section; name a key in it, such as http.host"
     assert refused(flags={"http": "5"}) == message

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from tests.peers.whip_client import WhipClient
 from whipway import __version__
 from whipway.protocol.rtmp.server import PublishRequested
 from whipway.session.events import EndReason
+from whipway.session.session import Timeouts
 from whipway.streams.sessions import SessionDirectory
 from whipway.web.app import DASHBOARD, make_app
 from whipway.web.whip import MAX_OFFER_BYTES
-from whipway.worker import worker
 from whipway.worker.link import LocalLink
 from whipway.worker.sockets import bind_udp
 from whipway.worker.worker import Worker
@@ -53,6 +54,7 @@ class Served:
             post_event=self.link.post_event,
             setup_timeout=5.0,
             silence_timeout=5.0,
+            takeover_after=2.0,
         )
         self.link.attach(self.worker)
         self.directory = SessionDirectory(self.link, lambda: secrets.token_urlsafe(24), MAX_SESSIONS)
@@ -271,9 +273,9 @@ async def test_a_stream_has_one_publisher(served: Served) -> None:
     assert (await served.post()).status_code == 201
 
 
-async def test_a_silent_publisher_gives_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_publisher_gives_way(served: Served) -> None:
+    served.worker._timeouts = Timeouts(takeover=0.0)
     path = await served.session()
-    monkeypatch.setattr(worker, "SILENT_AFTER", 0.0)
     await served.session()
     await assert_replaced(served, path)
 
@@ -301,6 +303,12 @@ async def test_a_refused_offer_ends_nobody(takeover: Served, content: str, statu
     path = await takeover.session()
     assert (await takeover.post(content=content)).status_code == status
     assert (await takeover.http.get(f"{path}/status")).json()["state"] == "connecting"
+
+
+async def test_other_names_of_this_machine_are_no_way_around(served: Served) -> None:
+    await served.session()
+    elsewhere = TARGET.replace("127.0.0.1", "localhost")
+    assert_problem(await served.post(f"stream_name=one&stream_url={elsewhere}"), 409, "stream_busy")
 
 
 async def test_a_full_server_still_changes_publishers(takeover: Served) -> None:
@@ -526,7 +534,22 @@ async def test_a_host_header_that_is_none(served: Served, host: bytes) -> None:
 async def test_the_status_of_the_server(served: Served) -> None:
     await served.session()
     response = await served.http.get(f"{ENDPOINT}/status.json")
-    assert response.json() == {"server_version": __version__, "default_stream_url": TARGET, "sessions": 1}
+    assert response.json() == {
+        "server_version": __version__,
+        "default_stream_url": TARGET,
+        "sessions": 1,
+        "drops": {},
+    }
+
+
+async def test_the_status_tells_what_belongs_to_no_session(served: Served) -> None:
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for data in (b"\x80" * 100, b"\x80" * 50, b"\x00"):
+        stranger.sendto(data, served.worker._socket.getsockname())
+    stranger.close()
+    await until(lambda: served.worker.drops.total() == 3)
+    status = (await served.http.get(f"{ENDPOINT}/status.json")).json()
+    assert status["drops"] == {"stun_unknown_user": 1, "unknown_address": 2}
 
 
 def files() -> Iterator[str]:
@@ -546,6 +569,18 @@ async def test_the_page_and_all_its_files_are_served(served: Served) -> None:
             assert "javascript" in response.headers["content-type"]
             for module in re.findall(r'from "\./([^"]+)"', response.text):
                 assert module in files(), f"{path} imports {module}"
+
+
+def test_the_page_has_words_for_every_end() -> None:
+    words = (DASHBOARD / "wording.js").read_text()
+    [reasons] = re.findall(r"END_REASONS = \{(.*?)\};", words, re.DOTALL)
+    assert set(re.findall(r"^  (\w+): \".+\",$", reasons, re.MULTILINE)) == set(EndReason)
+
+
+def test_the_page_tells_a_person_what_to_do_about_a_stream_that_is_taken() -> None:
+    words = (DASHBOARD / "wording.js").read_text()
+    [case] = re.findall(r'problem.code === "stream_busy"\) \{(.*?)\}', words, re.DOTALL)
+    assert "already publishing" in case and "choose another stream name" in case
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/style.css", f"{ENDPOINT}/status.json", "/nowhere"])

@@ -6,6 +6,10 @@ so a peer needs no candidates (RFC 8445 section 7.3.1.3, peer-reflexive). Sendin
 checks consent to (RFC 7675): `last_check` says when the last one came, the session decides when that is too
 long ago. There are no timers here, hence no deadline.
 
+Every check has a transaction id of its own. One that came before is no news: from the same address it is a
+retransmission (RFC 8489, section 6.2.1), which is answered once more; from any other it was recorded on the
+way and played back, and dropped.
+
 Which address is selected:
 1. the first validated one, at once: data may flow on any valid pair (RFC 8445 section 12.1);
 2. a nominated address (USE-CANDIDATE) replaces one that is not nominated;
@@ -42,6 +46,9 @@ MAX_VALIDATED_ADDRESSES = 16
 SELECTION_TIMEOUT = 7.0
 """Seconds. Consent checks come every 4 to 6 s (RFC 7675 section 5.1): past that an address is being left."""
 
+MAX_TRANSACTIONS = 256
+"""Remembered: ten minutes of consent checks, of which nobody retransmits one for longer than 40 s."""
+
 _UFRAG_RANDOM_BYTES = 6
 _PWD_RANDOM_BYTES = 18
 
@@ -77,9 +84,12 @@ class IceAgent:
         """Where to send; None until the first authenticated check."""
         self.last_check: float | None = None
         """When the last authenticated check came: consent to send (RFC 7675 section 5)."""
+        self.selected_at = 0.0
+        """When `selected` was last changed."""
         self._username = f"{ufrag}:{remote_ufrag}".encode()
         self._key = pwd.encode()
         self._validated: dict[Address, None] = {}  # least recently checked first
+        self._transactions: dict[bytes, Address] = {}  # the oldest first
         self._nominated = False  # whether `selected` is
         self._priority = 0  # of `selected`
         self._renewed = 0.0  # when `selected` last earned its place
@@ -89,23 +99,25 @@ class IceAgent:
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Take one STUN datagram.
 
-        Raises ParseError with STUN_MALFORMED, STUN_UNKNOWN_USER or STUN_INTEGRITY. RFC 8489 section 9.1.3
-        answers the last two with 400 or 401; here they meet silence: an honest peer has the right credentials
-        from SDP, and who sends from spoofed addresses finds no reflector.
+        Raises ParseError with STUN_MALFORMED, STUN_UNKNOWN_USER, STUN_INTEGRITY or STUN_REPLAY. RFC 8489
+        section 9.1.3 answers the second and third with 400 or 401; here they meet silence: an honest peer has
+        the right credentials from SDP, and who sends from spoofed addresses finds no reflector.
         """
         message = parse_message(data)
         # Responses answer nothing that was sent from here; indications are keepalives without credentials.
         if message.message_class is not MessageClass.REQUEST:
             return
         self._authenticate(message, data)
+        is_new = self._remember(message.transaction_id, addr)
         priority = int.from_bytes(message.attributes.get(Attribute.PRIORITY, b""), "big")
         refusal = _refusal(message)
         if refusal is not None:
             self._respond(message, MessageClass.ERROR, refusal, addr)
             return
-        self.last_check = now
-        self._validate(addr)
-        self._select(addr, priority, Attribute.USE_CANDIDATE in message.attributes, now)
+        if is_new:
+            self.last_check = now
+            self._validate(addr)
+            self._select(addr, priority, Attribute.USE_CANDIDATE in message.attributes, now)
         mapped = serialize_xor_address(addr[0], addr[1], message.transaction_id)
         self._respond(message, MessageClass.SUCCESS, {Attribute.XOR_MAPPED_ADDRESS: mapped}, addr)
 
@@ -132,6 +144,18 @@ class IceAgent:
         if not verify_integrity(data, self._key):
             raise ParseError(DropReason.STUN_INTEGRITY)
 
+    def _remember(self, transaction_id: bytes, addr: Address) -> bool:
+        """Tell whether this transaction is a new one. Raises ParseError when it is somebody else's."""
+        came_from = self._transactions.get(transaction_id)
+        if came_from is not None:
+            if came_from != addr:
+                raise ParseError(DropReason.STUN_REPLAY)
+            return False
+        if len(self._transactions) == MAX_TRANSACTIONS:
+            del self._transactions[next(iter(self._transactions))]
+        self._transactions[transaction_id] = addr
+        return True
+
     def _validate(self, addr: Address) -> None:
         self._validated.pop(addr, None)
         if len(self._validated) == MAX_VALIDATED_ADDRESSES:
@@ -146,7 +170,7 @@ class IceAgent:
         elif self.selected is not None and not self._is_better(priority, nominates, now):
             return
         else:
-            self.selected = addr
+            self.selected, self.selected_at = addr, now
             self._events.append(AddressSelected(addr))
         self._nominated, self._priority, self._renewed = nominates, priority, now
 

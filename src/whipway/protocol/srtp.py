@@ -12,8 +12,8 @@ from pylibsrtp import Error, Policy, Session
 
 from whipway.failures import DropReason, ParseError
 
-REPLAY_WINDOW_PACKETS = 1024
-"""Retransmissions may come a second late: 800 packets of 8 Mbit/s video. The default of libsrtp is 128."""
+REPLAY_WINDOW_PACKETS = 4096
+"""Retransmissions may come two seconds late: 3500 packets of 20 Mbit/s video. libsrtp's default is 128."""
 
 MAX_STREAMS = 64
 """Distinct SSRCs of a peer: audio, video, RTX and senders of RTCP are under ten, with room for restarts."""

@@ -10,7 +10,7 @@ some encoders ignore it for good.
     generic NACK                          a number is missing                     nack
     transport-wide arrivals (TWCC)        every 100 ms, if anything came          transport-cc
     REMB                                  once a second                           goog-remb, no transport-cc
-    PLI                                   a picture is needed, or none for 2.5 s
+    PLI, while packets come               a picture is needed, or no key frame for 2.5 s
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,8 @@ from whipway.protocol.rtcp.feedback import PictureLossIndication
 from whipway.protocol.rtcp.packets import ReceiverReport, ReportBlock, SourceDescription, seconds_to_ntp
 from whipway.protocol.rtcp.remb import BitrateEstimate, LossBasedEstimator
 from whipway.protocol.rtcp.transport import GenericNack
+from whipway.protocol.rtp.round_trip import RoundTrip
+from whipway.session.keyframes import MAX_SILENCE, KeyframeHabit
 from whipway.session.receiver import Receiver
 from whipway.session.track import VideoTrack
 
@@ -43,32 +45,32 @@ and whoever plays or cuts RTMP into segments waits for one; encoders set to the 
 
 
 class KeyframeRequest:
-    """The back-off of one video track."""
+    """The back-off of one video track. `habit` is what the track's key frames have shown so far."""
 
-    def __init__(self, track: VideoTrack) -> None:
+    def __init__(self, track: VideoTrack, round_trip: RoundTrip) -> None:
         self.count = 0
-        self.unanswered = 0
-        """Requests in a row that no key frame followed before the next one was due."""
+        self.habit = KeyframeHabit(track, round_trip)
         self._track = track
-        self._began_at: float | None = None
         self._asked_at = -inf
         self._interval = FIRST_REQUEST_INTERVAL
         self._keyframes = -1  # how many had begun to come when it was asked last
 
     def due_at(self) -> float | None:
-        """When the next request is due; None while nobody is there to be asked."""
+        """When the next request is due; None while nobody is there to be asked.
+
+        Who pauses has no picture to send: it is asked when packets come again.
+        """
+        self.habit.look()
         if self._track.ssrc is None:
             return None
         if not self._track.packets:
             # Who sends nothing yet is asked once: it may have a stream running.
             return None if self.count else self._asked_at
-        if self._began_at is None:
-            self._began_at = self._track.heard_at
         due = self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_answered() else self._interval)
-        due = max(due, self._began_at + START_INTERVAL)
-        if self._track.needs_keyframe:
-            return due
-        return max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
+        due = max(due, self.habit.resumed_at + START_INTERVAL)
+        if not self._track.needs_keyframe:
+            due = max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
+        return due if due <= self._track.heard_at + MAX_SILENCE else None
 
     def take(self, now: float) -> bool:
         """Tell whether to ask now, and note it."""
@@ -77,13 +79,12 @@ class KeyframeRequest:
             return False
         if self._is_answered():
             self._interval = FIRST_REQUEST_INTERVAL
-            self.unanswered = 0
         else:
             self._interval = min(2 * self._interval, MAX_REQUEST_INTERVAL)
-            self.unanswered += 1
         self._keyframes = self._track.keyframes_begun
         self._asked_at = now
         self.count += 1
+        self.habit.asked(now)
         return True
 
     def _is_answered(self) -> bool:
@@ -97,7 +98,11 @@ class Feedback:
 
     def __init__(self, cname: str, receiver: Receiver) -> None:
         tracks = receiver.tracks
-        self.requests = {track: KeyframeRequest(track) for track in tracks if isinstance(track, VideoTrack)}
+        self.requests = {
+            track: KeyframeRequest(track, receiver.round_trip)
+            for track in tracks
+            if isinstance(track, VideoTrack)
+        }
         self._estimators = {
             track: LossBasedEstimator()
             for track in tracks

@@ -61,12 +61,15 @@ class Receiver:
             return self._receive_repair(packet, now)
         if packet.ssrc != track.ssrc:
             self._switch(track, packet.ssrc, now)
+        elif self._gone:  # It may have said BYE, and goes on after all.
+            self._gone.discard(packet.ssrc)
         return track.receive(packet, now)
 
     def receive_rtcp(self, data: bytes, now: float) -> bool:
         """Take one decrypted RTCP datagram; True when the client has said BYE for every track it sent.
 
-        Raises ParseError.
+        BYE ends at once: nobody waits for a new SSRC of a client that sends one track only and changes it
+        after a collision (RFC 3550, 8.2). Raises ParseError.
         """
         for packet in parse_compound(data):
             if isinstance(packet, SenderReport) and packet.ssrc in self._routes:

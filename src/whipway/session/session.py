@@ -7,6 +7,7 @@ It only composes: `demux` tells what a datagram is, `transport` has ICE, DTLS an
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.ice import Address
@@ -14,7 +15,11 @@ from whipway.session.demux import DatagramKind, classify
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.session.feedback import Feedback
 from whipway.session.receiver import Receiver
+from whipway.session.track import VideoTrack
 from whipway.session.transport import Transport
+
+MEDIA_PAUSE = 1.0
+"""Seconds. Who is unmuted sends oftener: sound in discontinuous transmission has a packet every 400 ms."""
 
 
 class SessionState(StrEnum):
@@ -27,10 +32,14 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `setup`: from POST to the end of the handshake. `silence`: without an authentic datagram."""
+    """Seconds. `setup`: from POST to the end of the handshake. `silence`: without an authentic datagram.
+
+    `takeover`: without any, after which `is_silent` says that the stream may be another publisher's.
+    """
 
     setup: float = 10.0
     silence: float = 5.0
+    takeover: float = 2.0
 
 
 class Session:
@@ -41,14 +50,13 @@ class Session:
     ) -> None:
         self.state = SessionState.CONNECTING
         self.ended: Ended | None = None
-        self.media_address: Address | None = None
-        """Where the last authentic media came from."""
         self.connected_at: float | None = None
         self.transport = transport
         self.receiver = receiver
         self.feedback = feedback
         self._timeouts = timeouts
         self._created_at = now
+        self._stray_at = -inf
         self._now = now  # of the last input
         self._drops: Counter[DropReason] = Counter()
         self._events: list[Event] = []
@@ -61,8 +69,7 @@ class Session:
         kind = classify(data)
         try:
             if kind is DatagramKind.RTP:
-                plain = self.transport.unprotect_rtp(data, now)
-                self.media_address = addr
+                plain = self.transport.unprotect_rtp(data, addr, now)
                 self._events += self.receiver.receive_rtp(plain, now)
                 return
             self._receive_control(kind, data, addr, now)
@@ -127,10 +134,31 @@ class Session:
         heard = self.transport.last_heard
         return None if heard is None else now - heard
 
-    def is_silent(self, seconds: float, now: float) -> bool:
-        """Tell whether nothing authentic came for so long, or ever since the session was made."""
-        heard = self.transport.last_heard
-        return now - (self._created_at if heard is None else heard) >= seconds
+    def is_silent(self, now: float) -> bool:
+        """Tell whether the client seems to be gone, long before its session would end by silence.
+
+        Media that broke off tell it soon. Who sends none, because it is muted, only has a consent check to
+        send every few seconds (RFC 7675, section 5.1): its silence says nothing before it ends the session.
+        """
+        transport = self.transport
+        if self.state is SessionState.CONNECTING:
+            # Also what cannot be authenticated yet: OpenSSL repeats a lost flight after a second.
+            return now - max(self._created_at, transport.last_seen) >= self._timeouts.takeover
+        # Once connected something was heard, or there would be no connection.
+        assert transport.last_heard is not None
+        if transport.last_heard - transport.media_at > MEDIA_PAUSE:
+            return False
+        return now - transport.last_heard >= self._timeouts.takeover
+
+    def note_stray(self, now: float) -> None:
+        """Take notice of packets that seem to be this client's, from an address without an ICE check."""
+        self._stray_at = now
+
+    def request_keyframe(self) -> None:
+        """Have the client asked for a key frame of its video."""
+        for track in self.receiver.tracks:
+            if isinstance(track, VideoTrack):
+                track.want_keyframe()
 
     def drops(self) -> Counter[DropReason]:
         """Everything that was not used, by reason."""
@@ -157,6 +185,9 @@ class Session:
             if isinstance(event, Connected):
                 self.state = SessionState.LIVE
                 self.connected_at = self._now
+                # A flight of the handshake was answered, or it would not be over.
+                assert self.transport.round_trip is not None
+                self.receiver.round_trip.add(self.transport.round_trip)
                 self._events.append(event)
             else:
                 self.end(event.reason, event.detail)
@@ -170,7 +201,10 @@ class Session:
 
     def _end_of_patience(self) -> None:
         if self.state is SessionState.LIVE:
-            self.end(EndReason.SILENCE, f"nothing came from the client for {self._timeouts.silence:g} s")
+            detail = f"nothing came from the client for {self._timeouts.silence:g} s"
+            if not self.was_heard_since(self._stray_at):
+                detail += "; packets came from an address that no ICE check came from"
+            self.end(EndReason.SILENCE, detail)
         elif self.transport.last_heard is None:
             self.end(EndReason.SETUP_TIMEOUT, "no ICE check came from the client: can it reach the UDP port?")
         else:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from math import inf
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.depacketizer import H264Depacketizer
+from whipway.media.depacketizer import H264Depacketizer, continues_keyframe, starts_stream
 from whipway.media.nal import NalType, nal_type
 from whipway.media.opus import packet_duration
 from whipway.media.unit import AccessUnit, AudioFrame
@@ -33,6 +33,10 @@ MAX_OUTAGE = 1.0
 """Seconds. Senders keep what they sent for about as long, so that nothing fills a longer hole."""
 OUTAGE_PACKETS = 50
 """Missing numbers that make a hole of a pause: fewer were lost on their own, and can be had."""
+START_PACKETS = 32
+"""How many numbers before the first packet to come are asked for, where it is not the first that was sent."""
+MIN_START_WAIT = 0.1
+"""Seconds to wait for them, besides two round trips. Often there are none, and a key frame is asked for."""
 LOSS_GAIN = 1 / 4
 """Of the last second in the smoothed loss."""
 
@@ -54,11 +58,12 @@ class Track(ABC):
         self.loss = 0.0
         """Part of the packets that the network loses, before any repair; smoothed over some seconds."""
         self.clock = TrackClock(timeline, description.clock_rate, leads=description.kind == "audio")
-        self.missing = MissingPackets(round_trip, asks=description.nack)
         self._round_trip = round_trip
         self._counted = (0, 0)  # packets that came and that were lost, when the loss was last measured
         self._lost_before = 0  # by the SSRCs that were followed before
         self._repaired_before = 0
+        self._starts_at: float | None = None
+        """When the track begins with what is there; None once it has begun."""
         self._start()
 
     @property
@@ -86,7 +91,6 @@ class Track(ABC):
             self.drops += self._reorder_drops()
             self._lost_before += self._reorder.lost
             self._repaired_before += self.missing.repaired
-            self.missing = MissingPackets(self._round_trip, asks=self.description.nack)
             self._start()
             self._unpack((None,), now)
 
@@ -95,13 +99,17 @@ class Track(ABC):
         sequence = self._extender.extend(packet.sequence_number)
         self.packets += 1
         self.bytes += len(packet.payload)
+        if self._is_fresh:
+            self._begin_with(packet, sequence, now)
         pause = now - self.heard_at
         self.heard_at = now
         self.statistics.received(sequence, packet.timestamp, now)
         ready = self._reorder.insert(sequence, packet, now)
         if ready:
             return self._unpack(ready, now)
-        if pause > MAX_OUTAGE and len(self.missing) > OUTAGE_PACKETS:
+        if self._starts_at is not None:
+            return self._start_if_beginning(sequence, packet, now)
+        if self.missing.overflowed or (pause > MAX_OUTAGE and len(self.missing) > OUTAGE_PACKETS):
             return self._unpack(self._reorder.give_up(), now)
         return ()
 
@@ -113,16 +121,24 @@ class Track(ABC):
         sequence = self._extender.nearest(packet.sequence_number)
         if not self.missing.was_asked(sequence):
             self.drops[DropReason.RTP_DUPLICATE] += 1
+            self.missing.came_too_late(sequence, now)
             return ()
-        return self._unpack(self._reorder.insert(sequence, packet, now), now)
+        self.missing.repeated(sequence, now)
+        ready = self._reorder.insert(sequence, packet, now)
+        if ready or self._starts_at is None:
+            return self._unpack(ready, now)
+        return self._start_if_beginning(sequence, packet, now)
 
     def handle_timeout(self, now: float) -> Sequence[Unit]:
         """Give up packets that did not come in time; return what can be handed on after them."""
+        if self._starts_at is not None and self._starts_at <= now:
+            self._starts_at = None
+            return self._unpack(self._reorder.start_with_first(), now)
         return self._unpack(self._reorder.expire(now), now)
 
     def deadline(self) -> float | None:
         """When `handle_timeout` is wanted."""
-        return self._reorder.deadline()
+        return self._starts_at or self._reorder.deadline()
 
     def sender_report(self, report: SenderReport, now: float) -> None:
         """Take the sender's word on how its RTP clock relates to wallclock time."""
@@ -136,12 +152,31 @@ class Track(ABC):
         came, lost = self.packets, self.missing.lost
         self._counted = (came, lost)
         expected = came - before_came + max(0, lost - before_lost)
-        if expected:
-            self.loss += LOSS_GAIN * (max(0, lost - before_lost) / expected - self.loss)
+        # Nothing is lost of a track that sends nothing: what was measured before is over by and by.
+        loss = max(0, lost - before_lost) / expected if expected else 0.0
+        self.loss += LOSS_GAIN * (loss - self.loss)
 
     def all_drops(self) -> Counter[DropReason]:
         """Every packet or unit of this track that was not used, by reason."""
         return self.drops + self._reorder_drops()
+
+    def _begin_with(self, packet: Packet, sequence: int, now: float) -> None:
+        """Take the first packet of an SSRC that comes, which need not be the first that was sent."""
+        self._is_fresh = False
+        if self.description.nack and self._lacks_beginning(packet):
+            self._starts_at = now + MIN_START_WAIT + 2 * self._round_trip.seconds
+            self._reorder.start(sequence - START_PACKETS)
+
+    def _start_if_beginning(self, sequence: int, packet: Packet, now: float) -> Sequence[Unit]:
+        """Begin with this packet if a stream of pictures begins with such: no others are waited for."""
+        if not starts_stream(packet.payload):
+            return ()
+        self._starts_at = None
+        return self._unpack(self._reorder.start(sequence), now)
+
+    def _lacks_beginning(self, packet: Packet) -> bool:
+        """Tell whether there must have been packets before this one, and that they are wanted."""
+        return False
 
     @abstractmethod
     def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
@@ -149,8 +184,13 @@ class Track(ABC):
 
     def _start(self) -> None:
         self.statistics = ReceptionStatistics(self.description.clock_rate)
+        self.missing = MissingPackets(
+            self._round_trip, asks=self.description.nack, repeats_apart=bool(self.description.rtx)
+        )
         self._reorder = ReorderBuffer(self.missing)
         self._extender = Extender(16)
+        self._is_fresh = True
+        self._starts_at = None
 
     def _reorder_drops(self) -> Counter[DropReason]:
         counts = {
@@ -175,13 +215,18 @@ class VideoTrack(Track):
         self._depacketizer = H264Depacketizer()
         self._has_parameter_sets = bool(description.sprop_parameter_sets)
         self._timeline = timeline
+        self._is_wanted = False
         self._timestamp = -1
         self._first_arrival = 0.0
 
     @property
     def needs_keyframe(self) -> bool:
         """True while nothing can be handed on before the next IDR picture."""
-        return self._depacketizer.awaiting_idr or not self._has_parameter_sets
+        return self._depacketizer.awaiting_idr or self._is_wanted or not self._has_parameter_sets
+
+    def want_keyframe(self) -> None:
+        """Have a key frame asked for, because who takes the pictures can do nothing with those that come."""
+        self._is_wanted = True
 
     @property
     def keyframes_begun(self) -> int:
@@ -209,10 +254,14 @@ class VideoTrack(Track):
                         units.append(unit)
         return units
 
+    def _lacks_beginning(self, packet: Packet) -> bool:
+        return continues_keyframe(packet.payload, has_sets=self._has_parameter_sets)
+
     def _count(self, unit: AccessUnit, now: float) -> None:
         unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
         self.units += 1
         if unit.keyframe:
+            self._is_wanted = False
             if self.keyframes:
                 self.keyframe_interval = now - self.keyframe_at
             self.keyframes += 1

@@ -6,6 +6,7 @@ It knows workers only as links that carry plain messages (docs/architecture.md, 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import structlog
@@ -15,12 +16,14 @@ from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
+    DescribeWorker,
     EndSession,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    WorkerDescribed,
 )
 
 MAX_REMEMBERED = 1000
@@ -135,6 +138,12 @@ class SessionDirectory:
         assert isinstance(reply, UnknownSession)
         return (await self._last_words(session_id)).snapshot
 
+    async def worker_drops(self) -> Mapping[str, int]:
+        """How many datagrams the worker could give to no session, by reason."""
+        reply = await self._link.request(DescribeWorker())
+        assert isinstance(reply, WorkerDescribed)
+        return reply.drops
+
     async def follow_events(self) -> None:
         """Take the worker's events until its link is closed. One task runs this."""
         async for event in self._link.events():
@@ -179,8 +188,18 @@ class SessionDirectory:
 def stream_key(stream_url: str, stream_name: str) -> str:
     """The same for two targets that are one stream: where players find it, without anybody's arguments.
 
-    Arguments are secrets as often as not, and differ from one publisher to the next.
+    Arguments are secrets as often as not, and differ from one publisher to the next. All names of this host
+    are one.
     """
     url = parse_rtmp_url(stream_url)
-    host, app, name = url.host, url.app.partition("?")[0].strip("/"), stream_name.partition("?")[0].strip("/")
+    host = "localhost" if _is_loopback(url.host) else url.host
+    app, name = url.app.partition("?")[0].strip("/"), stream_name.partition("?")[0].strip("/")
     return f"{host}:{url.port}/{app}/{name}"
+
+
+def _is_loopback(host: str) -> bool:
+    """RFC 6761, section 6.3, and the loopback addresses of both IP versions."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -71,12 +71,13 @@ def make_whip_router(
         location = f"{base}{ENDPOINT_PATH}/{created.session_id}"
         return Response(created.answer, 201, {"Location": location}, media_type="application/sdp")
 
-    @router.get("/status.json", summary="Version and defaults of this server")
+    @router.get("/status.json", summary="Version, defaults and figures of this server")
     async def server_status() -> dict[str, Any]:
         return {
             "server_version": __version__,
             "default_stream_url": default_stream_url,
             "sessions": directory.live_count,
+            "drops": await directory.worker_drops(),
         }
 
     @router.delete("/{session_id}", response_class=Response, summary="Stop publishing")

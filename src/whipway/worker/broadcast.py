@@ -102,8 +102,12 @@ class Broadcast:
         return snapshot
 
     def _relay(self, unit: AccessUnit | AudioFrame) -> None:
-        if self._sink is not None and not self._released and (tags := self._muxer.push(unit)):
+        if self._sink is None or self._released:
+            return
+        if tags := self._muxer.push(unit):
             self._sink.push(tags)
+        if isinstance(unit, AccessUnit) and self._muxer.needs_keyframe:
+            self.session.request_keyframe()
 
     def _on_sink_event(self, event: SinkEvent) -> None:
         match event:

@@ -16,7 +16,8 @@ class CreateSession:
     """Ask for a session: the offer is the request's body, names and URL were checked by the gateway.
 
     Of sessions with one `stream_key` there is never more than one: an acceptable offer ends one whose client
-    is silent, and with `takes_over` one that is alive as well. All of a stream's requests go to one worker.
+    seems to be gone, and with `takes_over` one that is alive as well. All of a stream's requests go to one
+    worker.
     """
 
     session_id: str
@@ -41,6 +42,11 @@ class DescribeSession:
     """Ask for a session's snapshot."""
 
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeWorker:
+    """Ask for what the worker knows beside its sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +85,21 @@ class SessionDescribed:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDescribed:
+    """Reply: how many datagrams were given to no session, by reason."""
+
+    drops: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownSession:
     """Reply: the worker has no such session (any more)."""
 
     session_id: str
 
 
-Request = CreateSession | EndSession | DescribeSession
-Reply = SessionCreated | SessionRefused | SessionEnded | SessionDescribed | UnknownSession
+Request = CreateSession | EndSession | DescribeSession | DescribeWorker
+Reply = SessionCreated | SessionRefused | SessionEnded | SessionDescribed | WorkerDescribed | UnknownSession
 Event = SessionEnded
 AnyMessage = Request | Reply
 
@@ -96,10 +109,12 @@ _TYPES: dict[str, type[AnyMessage]] = {
         CreateSession,
         EndSession,
         DescribeSession,
+        DescribeWorker,
         SessionCreated,
         SessionRefused,
         SessionEnded,
         SessionDescribed,
+        WorkerDescribed,
         UnknownSession,
     )
 }

@@ -31,6 +31,7 @@ from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
+    DescribeWorker,
     EndSession,
     Event,
     Reply,
@@ -40,6 +41,7 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    WorkerDescribed,
 )
 from whipway.worker.sink_connection import SinkConnection
 
@@ -53,9 +55,8 @@ MAX_ADDRESSES = 8
 """Of one session: a client has a few interfaces, and moves now and then."""
 ADDRESS_HOLD = 2.0
 """Seconds for which an address stays with the session last heard from there."""
-SILENT_AFTER = 1.0
-"""Seconds. A live sender of sound sends 50 packets of it a second, so that whoever is quiet for so long has
-crashed, lost its network, or left without a word: its stream is free for the encoder that starts again."""
+STRAY_SILENCE = 1.0
+"""Seconds. Packets from an unknown address may be of a client that has not been heard for so long."""
 BUSY = (
     "another session is publishing this stream: wait until it ends, DELETE its session URL,"
     ' or set session.on_conflict = "takeover"'
@@ -75,12 +76,13 @@ class Worker:
         post_event: Callable[[Event], None],
         setup_timeout: float,
         silence_timeout: float,
+        takeover_after: float,
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
         self._socket = sock
         self._candidates = [HostCandidate(address, port) for address, port in announced]
         self._post_event = post_event
-        self._timeouts = Timeouts(setup_timeout, silence_timeout)
+        self._timeouts = Timeouts(setup_timeout, silence_timeout, takeover_after)
         self._certificate = generate_certificate()
         self._broadcasts: dict[str, Broadcast] = {}
         self._by_ufrag: dict[str, Broadcast] = {}
@@ -88,6 +90,7 @@ class Worker:
         self._by_stream: dict[str, Broadcast] = {}
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._strays = 0  # that were looked into
         self._closed = False
         self._loop.add_reader(sock, self._on_readable)
 
@@ -103,6 +106,8 @@ class Worker:
                 if broadcast is None:
                     return UnknownSession(session_id)
                 return SessionDescribed(session_id, broadcast.describe(self._loop.time()))
+            case DescribeWorker():
+                return WorkerDescribed({reason.value: count for reason, count in sorted(self.drops.items())})
 
     def close(self) -> None:
         """End every session politely and stop. Idempotent."""
@@ -133,7 +138,8 @@ class Worker:
         except NegotiationError as error:
             return SessionRefused(request.session_id, error.kind.value, error.detail)
         holder = self._by_stream.get(request.stream_key)
-        if holder is not None and not (request.takes_over or self._is_silent(holder)):
+        may_take = request.takes_over or holder is None or holder.session.is_silent(self._loop.time())
+        if not may_take:
             return SessionRefused(request.session_id, "busy", BUSY)
         broadcast = Broadcast(
             accepted.session,
@@ -155,9 +161,6 @@ class Worker:
         if self._tick_timer is None:
             self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
         return SessionCreated(request.session_id, accepted.answer)
-
-    def _is_silent(self, broadcast: Broadcast) -> bool:
-        return broadcast.session.is_silent(SILENT_AFTER, self._loop.time())
 
     def _end(self, session_id: str, reason: EndReason) -> Reply:
         broadcast = self._broadcasts.get(session_id)
@@ -242,7 +245,7 @@ class Worker:
         if addr not in known:
             known.append(addr)
         if len(known) > MAX_ADDRESSES:
-            spare = next(each for each in known if each != broadcast.session.media_address)
+            spare = next(each for each in known if each != transport.media_address)
             known.remove(spare)
             self._unroute(spare, broadcast)
         self._by_address[addr] = broadcast
@@ -267,8 +270,20 @@ class Worker:
             ):  # The same bug once more; everything is released all the same.
                 broadcast.end(EndReason.INTERNAL_ERROR, "an error inside the server")
 
+    def _attribute_strays(self, now: float) -> None:
+        """Tell the session that packets from an unknown address may be meant for, if it can only be one."""
+        strays = self.drops[DropReason.UNKNOWN_ADDRESS]
+        if strays == self._strays:
+            return
+        self._strays = strays
+        sessions = [broadcast.session for broadcast in self._broadcasts.values()]
+        silent = [each for each in sessions if (each.silent_for(now) or 0.0) >= STRAY_SILENCE]
+        if len(silent) == 1:
+            silent[0].note_stray(now)
+
     def _tick(self) -> None:
         now = self._loop.time()
+        self._attribute_strays(now)
         for broadcast in list(self._broadcasts.values()):
             try:
                 deadline = broadcast.session.deadline(now)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.ice import (
+    MAX_TRANSACTIONS,
     MAX_VALIDATED_ADDRESSES,
     SELECTION_TIMEOUT,
     AddressSelected,
@@ -28,6 +29,7 @@ UFRAG, PWD, REMOTE_UFRAG = "local+/1", "a password of 24 letters", "peer"
 HOME = ("192.0.2.7", 40000)
 MOBILE = ("198.51.100.9", 50000)
 TRANSACTION_ID = b"0123456789ab"
+TRANSACTIONS = count()
 HOST, RELAY = 2130706431, 16777215  # PRIORITY of a host and of a relayed candidate, RFC 8445 section 5.1.2
 
 
@@ -43,8 +45,9 @@ def check(
     nominate: bool = False,
     role: int = Attribute.ICE_CONTROLLING,
     more: dict[int, bytes] | None = None,
+    id: bytes | None = None,
 ) -> bytes:
-    """A connectivity check as a full, controlling agent sends it."""
+    """A connectivity check as a full, controlling agent sends it, by default in a transaction of its own."""
     attributes: dict[int, bytes] = {role: bytes(8)}
     if username is not None:
         attributes[Attribute.USERNAME] = username.encode()
@@ -52,7 +55,8 @@ def check(
         attributes[Attribute.PRIORITY] = priority.to_bytes(4, "big")
     if nominate:
         attributes[Attribute.USE_CANDIDATE] = b""
-    message = Message(MessageClass.REQUEST, BINDING, TRANSACTION_ID, attributes | (more or {}))
+    transaction_id = id or next(TRANSACTIONS).to_bytes(12, "big")
+    message = Message(MessageClass.REQUEST, BINDING, transaction_id, attributes | (more or {}))
     return message.serialize(None if key is None else key.encode())
 
 
@@ -63,7 +67,7 @@ def answer(agent: IceAgent, data: bytes, addr=HOME, now: float = 0.0) -> Message
     assert destination is addr
     assert verify_integrity(response, PWD.encode())
     message = parse_message(response)
-    assert (message.method, message.transaction_id) == (BINDING, TRANSACTION_ID)
+    assert (message.method, message.transaction_id) == (BINDING, data[8:20])
     assert Attribute.FINGERPRINT in message.attributes
     return message
 
@@ -82,7 +86,7 @@ class TestChecks:
     )
     def test_success_says_where_it_came_from(self, addr):
         agent = make_agent()
-        response = answer(agent, check(), addr, 5.0)
+        response = answer(agent, check(id=TRANSACTION_ID), addr, 5.0)
         assert response.message_class is MessageClass.SUCCESS
         mapped = serialize_xor_address(addr[0].partition("%")[0], addr[1], TRANSACTION_ID)
         assert response.attributes[Attribute.XOR_MAPPED_ADDRESS] == mapped
@@ -230,6 +234,41 @@ class TestValidatedAddresses:
         answer(agent, check(), others[-1], 1.0)
         # The selected address stays although it is the oldest, others[0] was renewed, so others[1] went.
         assert [addr for addr in [HOME, *others] if not agent.is_validated(addr)] == [others[1]]
+
+
+class TestTransactions:
+    def test_a_retransmission_is_answered_and_no_news(self):
+        agent = make_agent()
+        data = check()
+        answer(agent, data, HOME, 1.0)
+        answer(agent, check(nominate=True), MOBILE, 2.0)
+        assert answer(agent, data, HOME, 3.0).message_class is MessageClass.SUCCESS
+        assert (agent.last_check, agent.selected, agent.selected_at) == (2.0, MOBILE, 2.0)
+
+    @pytest.mark.parametrize("role", [Attribute.ICE_CONTROLLING, Attribute.ICE_CONTROLLED])
+    def test_what_is_played_back_from_elsewhere_is_dropped(self, role):
+        agent = make_agent()
+        data = check(nominate=True, role=role)
+        answer(agent, data, HOME, 1.0)
+        before = (agent.selected, agent.last_check)
+        agent.events()
+        for now in (1.0, 2.0, 100.0):
+            with pytest.raises(ParseError) as caught:
+                agent.receive_datagram(data, MOBILE, now)
+            assert caught.value.reason is DropReason.STUN_REPLAY
+        assert (agent.datagrams_to_send(), agent.events()) == ([], [])
+        assert (agent.selected, agent.last_check) == before
+        assert not agent.is_validated(MOBILE)
+
+    def test_the_memory_is_bounded_and_forgets_the_oldest(self):
+        agent = make_agent()
+        recorded = [check() for _ in range(MAX_TRANSACTIONS + 1)]
+        for data in recorded:
+            answer(agent, data, HOME)
+        for data in recorded[1:]:
+            with pytest.raises(ParseError):
+                agent.receive_datagram(data, MOBILE, 1.0)
+        answer(agent, recorded[0], MOBILE)
 
 
 class TestCredentials:

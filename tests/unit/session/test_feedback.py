@@ -19,6 +19,7 @@ from whipway.protocol.rtcp.remb import BitrateEstimate
 from whipway.protocol.rtcp.transport import GenericNack
 from whipway.protocol.rtcp.twcc import TransportFeedback
 from whipway.protocol.rtp.packet import Packet
+from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.sdp.answer import TrackDescription
 from whipway.session.feedback import (
     ARRIVAL_INTERVAL,
@@ -32,6 +33,7 @@ from whipway.session.feedback import (
     Feedback,
     KeyframeRequest,
 )
+from whipway.session.keyframes import MAX_SILENCE
 from whipway.session.receiver import Receiver
 from whipway.session.track import Track, VideoTrack
 
@@ -59,6 +61,10 @@ def make_video(*ssrcs: int) -> VideoTrack:
     return track
 
 
+def make_request(track: VideoTrack) -> KeyframeRequest:
+    return KeyframeRequest(track, RoundTrip())
+
+
 def make(*descriptions: TrackDescription) -> tuple[Feedback, Receiver]:
     receiver = Receiver(descriptions, OURS)
     return Feedback("name", receiver), receiver
@@ -79,26 +85,31 @@ def begin(track: Track, now: float = 0.0) -> None:
     track.receive(Packet(100, True, 0xFFFF, 1, VIDEO, b"\x41\x9a\x01"), now)
 
 
+def go_on(track: Track, now: float) -> None:
+    """Something comes, though nothing that is of use."""
+    track.receive(Packet(100, True, 0xFFFF, 1, VIDEO, b""), now)
+
+
 def send_keyframe(track: Track, number: int = 0, now: float = 0.0) -> None:
     for index, nal in enumerate((SPS, PPS, b"\x65\x88\x01")):
         track.receive(Packet(100, index == 2, number + index, number * 1000, VIDEO, nal), now)
 
 
-def lose(track: Track, number: int) -> None:
+def lose(track: Track, number: int, now: float) -> None:
     """A packet behind a gap, and the end of patience with the gap."""
-    track.receive(Packet(100, True, number + 1, number * 1000, VIDEO, b"\x41\x9a\x01"), 0.0)
-    track.handle_timeout(1.0)
+    track.receive(Packet(100, True, number + 1, number * 1000, VIDEO, b"\x41\x9a\x01"), now)
+    track.handle_timeout(now + 1.0)
 
 
 class TestKeyframeRequest:
     def test_nobody_is_there_to_be_asked(self):
-        request = KeyframeRequest(make_video())
+        request = make_request(make_video())
         assert request.due_at() is None
         assert not request.take(0.0)
 
     def test_who_sends_nothing_yet_is_asked_once(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
+        request = make_request(track)
         assert request.take(5.0)
         assert request.due_at() is None
         assert not request.take(60.0)
@@ -106,72 +117,95 @@ class TestKeyframeRequest:
         # What comes first is a key frame as a rule: no need to ask before it can be whole.
         assert request.due_at() == 60.0 + START_INTERVAL
         assert request.take(60.0 + START_INTERVAL)
+        go_on(track, 61.0)
         assert request.due_at() == pytest.approx(60.0 + START_INTERVAL + 2 * FIRST_REQUEST_INTERVAL)
 
     def test_a_key_frame_that_comes_damaged_is_an_answer_too(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
-        begin(track)
+        request = make_request(track)
+        begin(track, now=0.8)
         for now in (1.0, 1.5, 2.5):
             assert request.take(now)
+            go_on(track, now)
         for number, payload in ((0, b"\x7c\x85\x88"), (3, b"\x7c\x45\x01")):
             track.receive(Packet(100, False, number, 1000, VIDEO, payload), 2.6)
         track.handle_timeout(2.9)
         assert (track.keyframes, track.needs_keyframe) == (0, True)
-        # Asked for again as soon as for the first time, and not called deaf.
+        # Asked for again as soon as for the first time.
         assert request.due_at() == 2.5 + FIRST_REQUEST_INTERVAL
         assert request.take(3.0)
-        assert request.unanswered == 0
+        go_on(track, 3.0)
+        assert request.due_at() == 3.0 + FIRST_REQUEST_INTERVAL
 
     def test_at_once_then_less_and_less_often(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
+        request = make_request(track)
         begin(track)
         asked = []
         now = 100.0
         while len(asked) < 7:
+            go_on(track, now)
             if request.take(now):
                 asked.append(now)
                 assert not request.take(now)
                 due = request.due_at()
-                assert due is not None
-            now = due
+                assert due is None or due <= now + MAX_SILENCE
+            now += 0.25
         gaps = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
         assert gaps == [FIRST_REQUEST_INTERVAL, 1.0, 2.0, MAX_REQUEST_INTERVAL, MAX_REQUEST_INTERVAL, 4.0]
-        assert (request.count, request.unanswered) == (7, 6)
+        assert request.count == 7
+        assert request.habit.ignores_requests
 
     def test_a_key_frame_is_an_answer(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
+        request = make_request(track)
         assert request.take(0.0)
         send_keyframe(track)
+        for now in (0.8, 1.6, 2.4):
+            go_on(track, now)
+            assert not request.take(now)
         assert request.due_at() == MAX_KEYFRAME_AGE
-        assert not request.take(2.4)
 
     def test_an_old_key_frame_is_no_answer_for_ever(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
+        request = make_request(track)
         send_keyframe(track, now=10.0)
+        assert request.due_at() is None
+        go_on(track, 12.0)
         assert not request.take(10.0 + MAX_KEYFRAME_AGE - 0.1)
         assert request.take(10.0 + MAX_KEYFRAME_AGE)
         assert request.due_at() == 10.0 + MAX_KEYFRAME_AGE + FIRST_REQUEST_INTERVAL
 
     def test_the_back_off_begins_anew_after_an_answer(self):
         track = make_video(VIDEO)
-        request = KeyframeRequest(track)
-        begin(track, now=-1.0)
+        request = make_request(track)
         for now in (0.0, 0.5, 1.5, 3.5):
+            go_on(track, now - 0.5)
             assert request.take(now)
-        assert request.due_at() == 7.5
         # The answer and the next loss, and nobody looked in between.
-        send_keyframe(track)
-        lose(track, 3)
+        send_keyframe(track, now=3.6)
+        lose(track, 3, now=3.6)
         assert request.due_at() == 4.0
         assert not request.take(3.9)
-        assert request.unanswered == 3
         assert request.take(4.0)
-        assert request.unanswered == 0
         assert request.due_at() == 4.5
+
+    def test_who_pauses_is_asked_when_packets_come_again(self):
+        track = make_video(VIDEO)
+        request = make_request(track)
+        send_keyframe(track, now=10.0)
+        go_on(track, 12.0)
+        assert request.take(12.5)
+        assert request.due_at() == 13.0
+        assert request.take(13.0)
+        # 14.0 would be next, but nothing came since 12.0.
+        assert request.due_at() is None
+        assert not request.take(14.0)
+        assert not request.take(70.0)
+        go_on(track, 70.0)
+        # A camera that is switched on again begins with a key frame as a rule.
+        assert request.due_at() == 70.0 + START_INTERVAL
+        assert request.take(70.0 + START_INTERVAL)
 
 
 class TestReports:
@@ -202,7 +236,7 @@ class TestReports:
 
     def test_a_request_rides_on_a_report_or_goes_alone(self):
         feedback, receiver = make(describe("video", VIDEO))
-        begin(receiver.tracks[0], now=9.0)
+        begin(receiver.tracks[0], now=9.8)
         request = PictureLossIndication(OURS, VIDEO)
         block = ReportBlock(VIDEO, 0, 0, 0xFFFF, 0)
         # RFC 3550, 6.1: a compound packet begins with a report and has a CNAME.
@@ -213,7 +247,7 @@ class TestReports:
     @pytest.mark.parametrize(("reported_at", "deadline"), [(10.0, 10.5), (10.4, 10.5)])
     def test_the_deadline_is_the_earliest(self, reported_at, deadline):
         feedback, receiver = make(describe("audio", AUDIO), describe("video", VIDEO))
-        begin(receiver.tracks[1], now=9.0)
+        begin(receiver.tracks[1], now=9.8)
         assert feedback.deadline() <= 10.0
         feedback.compose(10.0)
         feedback.compose(reported_at)

@@ -153,6 +153,26 @@ class TestSwitching:
         assert receiver.receive_rtcp(Goodbye((7,)).serialize(), 0.0)
 
 
+class TestGoodbyesThatWereNone:
+    def test_a_track_that_goes_on_is_not_gone(self):
+        receiver = make_receiver()
+        receiver.receive_rtp(audio(1), 0.0)
+        receiver.receive_rtp(video(1), 0.0)
+        assert not receiver.receive_rtcp(Goodbye((AUDIO,)).serialize(), 0.0)
+        receiver.receive_rtp(video(2), 0.1)
+        receiver.receive_rtp(audio(2), 5.0)
+        assert not receiver.receive_rtcp(Goodbye((VIDEO,)).serialize(), 6.0)
+        assert receiver.receive_rtcp(Goodbye((AUDIO,)).serialize(), 6.0)
+
+    def test_another_ssrc_beside_it_is_not_followed_then(self):
+        receiver = make_receiver()
+        receiver.receive_rtp(audio(1), 0.0)
+        receiver.receive_rtp(video(1), 0.0)
+        receiver.receive_rtcp(Goodbye((AUDIO,)).serialize(), 0.0)
+        receiver.receive_rtp(audio(2), 0.0)
+        assert refuses(receiver, audio(500, ssrc=7), 0.1) is DropReason.RTP_UNKNOWN_TRACK
+
+
 class TestRtcp:
     def test_sender_reports_go_to_their_track(self):
         receiver = make_receiver()
@@ -254,8 +274,10 @@ class TestRetransmission:
         return serialize_packet(wrap_packet(packet, RTX_PT, ssrc, 7))
 
     def lose(self, receiver: Receiver) -> None:
-        for number in (1, 3):
-            receiver.receive_rtp(video(number), 0.0)
+        # What else there may have been before the first one is waited for.
+        receiver.receive_rtp(video(1), -1.0)
+        receiver.handle_timeout(0.0)
+        receiver.receive_rtp(video(3), 0.0)
         assert receiver.tracks[0].missing.due(0.0, 10) == [2]
 
     @pytest.mark.parametrize("announced", [True, False])

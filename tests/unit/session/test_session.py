@@ -1,7 +1,7 @@
 """The machine's own part: states, deadlines, ends, and counting. Streams are in tests/network."""
 
 import pytest
-from tests.network.virtual import Network, make_network
+from tests.network.virtual import Network, Show, make_network
 from tests.peers.whip_client import WhipClient, picture, sound
 
 from whipway.failures import DropReason
@@ -112,7 +112,6 @@ class TestTime:
     def test_when_it_was_heard_last_and_from_where(self):
         network = make_network(client=WhipClient(checks=False))
         assert not network.session.was_heard_since(0.0)
-        assert network.session.media_address is None
         network = connect()
         heard = network.session.transport.last_heard
         assert network.session.was_heard_since(heard)
@@ -121,14 +120,39 @@ class TestTime:
     def test_how_long_it_has_been_silent(self):
         session = make_network(client=WhipClient(checks=False)).session
         assert session.silent_for(7.0) is None
-        # Who never came is as silent as the session is old.
-        assert not session.is_silent(1.0, 0.9)
-        assert session.is_silent(1.0, 1.0)
         session = connect().session
         heard = session.transport.last_heard
         assert session.silent_for(heard + 3.0) == pytest.approx(3.0)
-        assert not session.is_silent(1.0, heard + 0.9)
-        assert session.is_silent(1.0, heard + 1.0)
+
+    def test_when_its_stream_may_be_anothers(self):
+        network = make_network(WhipClient(checks=False), timeouts=Timeouts(takeover=1.0))
+        assert [network.session.is_silent(now) for now in (0.99, 1.0)] == [False, True]
+        network = connect()
+        heard = network.session.transport.last_heard
+        # Without media it is heard of by consent checks alone.
+        assert not network.session.is_silent(heard + 4.9)
+        network.client.send("audio", sound(1), 0.0)
+        [(data, _)] = network.client.datagrams_to_send()
+        network.inject(data)
+        assert [network.session.is_silent(network.now + pause) for pause in (1.99, 2.0)] == [False, True]
+
+    def test_strays_that_came_while_it_was_silent_are_told_of(self):
+        session = connect().session
+        heard = session.transport.last_heard
+        session.note_stray(heard + 1.0)
+        session.handle_timeout(heard + 5.0)
+        assert session.ended == Ended(
+            EndReason.SILENCE,
+            "nothing came from the client for 5 s; packets came from an address that no ICE check came from",
+        )
+
+    def test_strays_before_it_fell_silent_are_not_its_own(self):
+        network = connect()
+        network.session.note_stray(network.now)
+        network.run(5.0)
+        network.client.checks, network.up.drops = False, lambda data: True
+        network.run(20.0)
+        assert network.ended == Ended(EndReason.SILENCE, "nothing came from the client for 5 s")
 
     def test_deadlines_of_the_parts(self):
         network = connect(WhipClient(("audio",)))
@@ -173,3 +197,15 @@ class TestCounting:
         # A copy: who reads it cannot change it.
         network.session.drops().clear()
         assert network.session.drops().total() == 4
+
+
+def test_who_takes_the_pictures_may_ask_for_a_key_frame():
+    network = connect()
+    show = Show(network, group=100_000)
+    show.play(1.0, rest=0.0)
+    asked = len(network.requests)
+    network.session.request_keyframe()
+    show.play(0.5)
+    assert len(network.requests) == asked + 1
+    assert network.pictures[-1].nals == show.pictures[-1]
+    assert sum(picture.keyframe for picture in network.pictures) == 2

@@ -28,7 +28,7 @@ def test_a_stream_and_its_end():
         "state": "ended",
         "reason": "deleted",
         "detail": "by request",
-        "round_trip_ms": None,
+        "round_trip_ms": 40.0,
         "warnings": [],
         "tracks": [
             {

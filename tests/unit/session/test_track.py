@@ -6,12 +6,21 @@ from tests.peers.whip_client import PPS, SPS, picture, sound
 from whipway.failures import DropReason
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtcp.packets import SenderReport, seconds_to_ntp
-from whipway.protocol.rtp.nack import REORDER_WAIT
+from whipway.protocol.rtp.nack import MAX_MISSING, REORDER_WAIT
 from whipway.protocol.rtp.packet import Packet
-from whipway.protocol.rtp.round_trip import RoundTrip
+from whipway.protocol.rtp.round_trip import INITIAL_ROUND_TRIP, RoundTrip
 from whipway.protocol.rtp.timeline import Timeline
 from whipway.protocol.sdp.answer import TrackDescription
-from whipway.session.track import MAX_OUTAGE, OUTAGE_PACKETS, AudioTrack, Track, VideoTrack, make_track
+from whipway.session.track import (
+    MAX_OUTAGE,
+    MIN_START_WAIT,
+    OUTAGE_PACKETS,
+    START_PACKETS,
+    AudioTrack,
+    Track,
+    VideoTrack,
+    make_track,
+)
 
 SSRC = 0xCAFE
 IDR = bytes((0x65, 0x88, 1, 2, 3))
@@ -314,6 +323,91 @@ class TestRepair:
         assert track.lost == (0 if waits else lost)
 
 
+def fragments(number: int, count: int, timestamp: int = 0) -> list[Packet]:
+    """A key frame in fragments behind its parameter sets, each in a packet of its own."""
+    middle = [bytes((0x7C, 0x05)) + bytes((index + 1,)) for index in range(count - 2)]
+    nals = [SPS, PPS, b"\x7c\x85\x88", *middle, b"\x7c\x45\x01"]
+    return whole(number, *nals, timestamp=timestamp)
+
+
+class TestBeginning:
+    def test_it_may_come_late(self):
+        track = make_video(nack=True)
+        packets = fragments(500, 6)
+        assert feed(track, *packets[2:], now=1.0) == []
+        assert track.deadline() == 1.0 + MIN_START_WAIT + 2 * INITIAL_ROUND_TRIP
+        assert len(track.missing) == START_PACKETS
+        # The second: there is one before it.
+        assert feed(track, packets[1], now=1.01) == []
+        [unit] = feed(track, packets[0], now=1.02)
+        assert unit.keyframe
+        assert (track.deadline(), track.lost, track.missing.lost, len(track.missing)) == (None, 0, 0, 0)
+
+    def test_it_may_be_asked_for(self):
+        track = make_video(nack=True)
+        packets = fragments(2, 6)
+        feed(track, *packets[3:], now=1.0)
+        asked = track.missing.due(1.0, 100)
+        assert [number & 0xFFFF for number in asked[-3:]] == [2, 3, 4]
+        # Across the wrap: what was sent before the sender began to count.
+        assert asked[0] == 5 - START_PACKETS
+        for lost in packets[2::-1]:
+            units = track.receive_repair(lost, 1.1)
+        assert [unit.keyframe for unit in units] == [True]
+        assert track.deadline() is None
+
+    def test_there_is_none(self):
+        track = make_video(nack=True)
+        feed(track, *fragments(500, 6)[3:], now=1.0)
+        due = track.deadline()
+        assert due is not None
+        assert list(track.handle_timeout(due - 0.01)) == []
+        assert list(track.handle_timeout(due)) == []
+        assert (track.deadline(), track.missing.lost, track.lost) == (None, 0, 0)
+        [unit] = feed(track, *fragments(508, 4, timestamp=3000), now=due)
+        assert unit.keyframe
+
+    @pytest.mark.parametrize(
+        "packets",
+        [whole(7, SPS, PPS, IDR), whole(7, SLICE), [packet(7, b"")]],
+        ids=["parameter sets", "in the middle of a group", "padding"],
+    )
+    def test_it_came_first_or_there_is_no_use_in_it(self, packets):
+        track = make_video(nack=True)
+        feed(track, *packets)
+        assert track.deadline() is None
+        assert len(track.missing) == 0
+
+    def test_nobody_repeats_it(self):
+        track = make_video()
+        feed(track, *fragments(500, 6)[2:])
+        assert track.deadline() is None
+
+    def test_sound_has_none(self):
+        track = make_audio(nack=True)
+        assert len(feed(track, audio_packet(5))) == 1
+
+
+def test_a_key_frame_is_wanted_until_it_comes():
+    track = make_video(sprop=(SPS, PPS))
+    feed(track, *whole(0, IDR))
+    assert not track.needs_keyframe
+    track.want_keyframe()
+    assert track.needs_keyframe
+    assert len(feed(track, *whole(1, SLICE, timestamp=1))) == 1
+    assert track.needs_keyframe
+    feed(track, *whole(2, IDR, timestamp=2))
+    assert not track.needs_keyframe
+
+
+def test_more_is_missing_than_can_be_asked_for():
+    track = make_audio(nack=True)
+    feed(track, audio_packet(1))
+    [frame] = feed(track, audio_packet(MAX_MISSING + 3))
+    assert frame.payload == sound(MAX_MISSING + 3)
+    assert track.lost == MAX_MISSING + 1
+
+
 class TestLoss:
     def test_part_of_what_was_sent_before_any_repair(self):
         track = make_audio(nack=True)
@@ -324,13 +418,14 @@ class TestLoss:
             track.measure_loss()
         assert track.loss == pytest.approx(0.1, abs=0.01)
 
-    def test_nothing_sent_is_no_news(self):
+    def test_it_falls_while_nothing_is_sent(self):
         track = make_audio()
         feed(track, audio_packet(1), audio_packet(3))
         track.measure_loss()
-        loss = track.loss
-        track.measure_loss()
-        assert track.loss == loss > 0
+        assert track.loss > 0.05
+        for _ in range(20):
+            track.measure_loss()
+        assert 0.0 <= track.loss < 0.001
 
     def test_it_falls_when_packets_come_again(self):
         track = make_audio()

@@ -12,6 +12,7 @@ from whipway.session.events import Connected, Ended, EndReason
 from whipway.session.transport import Transport
 
 ELSEWHERE = ("198.51.100.9", 50_000)
+EARLY = (b"\x80" + bytes(30), ELSEWHERE, 0.0)
 FORGED_RECORD = b"\x17\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x20" + bytes(32)
 
 
@@ -127,7 +128,7 @@ class TestDtls:
         while to_transport(transport, client, 0.0) + to_client(transport, client, 0.0):
             pass
         assert transport.events() == [Ended(EndReason.DTLS_FAILED, "fingerprint mismatch")]
-        assert dropped(transport.unprotect_rtp, b"\x80" + bytes(30), 0.0) is DropReason.SRTP_BEFORE_DTLS
+        assert dropped(transport.unprotect_rtp, *EARLY) is DropReason.SRTP_BEFORE_DTLS
 
     def test_the_client_closes(self):
         transport, client = connect()
@@ -140,26 +141,69 @@ class TestDtls:
         transport, client = connect(now=1.0)
         transport.receive_dtls(FORGED_RECORD, client.address, 2.0)
         assert transport.last_heard == 1.0
+        # But it may be one.
+        assert transport.last_seen == 2.0
         assert transport.events() == []
+
+
+class TestWhereTheClientIs:
+    """ICE says it, and media that came from elsewhere since say it better."""
+
+    def send(self, transport: Transport, client: WhipClient, addr, now: float) -> None:
+        client.send("audio", sound(1), now)
+        [(data, _)] = client.datagrams_to_send()
+        transport.unprotect_rtp(data, addr, now)
+
+    def test_media_from_another_address_are_followed_once_it_is_validated(self):
+        transport, client = connect(now=1.0)
+        self.send(transport, client, ELSEWHERE, 2.0)
+        assert transport.remote_address == client.address
+        # Without nomination it is not selected.
+        lower = client.stun(nominates=False)
+        transport.receive_stun(lower, ELSEWHERE, 3.0)
+        transport.datagrams_to_send()
+        assert transport.remote_address == ELSEWHERE
+        transport.close()
+        assert {addr for _, addr in transport.datagrams_to_send()} == {ELSEWHERE}
+
+    def test_a_selection_that_is_newer_than_the_media_is_believed(self):
+        transport, client = connect(now=1.0)
+        self.send(transport, client, client.address, 2.0)
+        transport.receive_stun(client.stun(), ELSEWHERE, 3.0)
+        assert transport.remote_address == ELSEWHERE
+        self.send(transport, client, client.address, 4.0)
+        assert transport.remote_address == client.address
+
+    def test_a_check_that_is_played_back_is_no_sign_of_life(self):
+        transport, client = make_pair()
+        check = client.stun()
+        transport.receive_stun(check, client.address, 1.0)
+        assert dropped(transport.receive_stun, check, ELSEWHERE, 2.0) is DropReason.STUN_REPLAY
+        assert (transport.last_heard, transport.last_seen) == (1.0, 1.0)
+        transport.receive_stun(check, client.address, 3.0)
+        assert (transport.last_heard, transport.last_seen) == (1.0, 3.0)
 
 
 class TestSrtp:
     def test_nothing_opens_before_the_handshake(self):
         transport, _ = make_pair()
-        assert dropped(transport.unprotect_rtp, b"\x80" + bytes(30), 0.0) is DropReason.SRTP_BEFORE_DTLS
+        assert dropped(transport.unprotect_rtp, *EARLY) is DropReason.SRTP_BEFORE_DTLS
         assert dropped(transport.unprotect_rtcp, b"\x80" + bytes(30), 0.0) is DropReason.SRTP_BEFORE_DTLS
 
     def test_rtp(self):
         transport, client = connect()
         client.send("audio", sound(1), 0.0)
         [(data, _)] = client.datagrams_to_send()
-        assert parse_packet(transport.unprotect_rtp(data, 2.0)).payload == sound(1)
+        assert parse_packet(transport.unprotect_rtp(data, ELSEWHERE, 2.0)).payload == sound(1)
         assert transport.last_heard == 2.0
-        assert dropped(transport.unprotect_rtp, data, 3.0) is DropReason.SRTP_REPLAY
+        assert (transport.media_at, transport.media_address) == (2.0, ELSEWHERE)
+        assert dropped(transport.unprotect_rtp, data, client.address, 3.0) is DropReason.SRTP_REPLAY
         client.send("audio", sound(2), 0.0)
         [(data, _)] = client.datagrams_to_send()
-        assert dropped(transport.unprotect_rtp, data[:-1], 3.0) is DropReason.SRTP_AUTHENTICATION
-        assert transport.last_heard == 2.0
+        forged = data[:-1]
+        assert dropped(transport.unprotect_rtp, forged, client.address, 3.0) is DropReason.SRTP_AUTHENTICATION
+        assert transport.last_heard == transport.media_at == 2.0
+        assert transport.media_address == ELSEWHERE
 
     def test_rtcp_in_both_directions(self):
         transport, client = connect()
@@ -171,3 +215,19 @@ class TestSrtp:
         assert dropped(transport.unprotect_rtcp, data, 3.0) is DropReason.SRTP_REPLAY
         client.receive_datagram(transport.protect_rtcp(report.serialize()), SERVER, 4.0)
         assert client.received == [(4.0, report)]
+
+
+@pytest.mark.parametrize("setup", ["actpass", "passive"])
+def test_the_handshake_measures_the_round_trip(setup: str):
+    transport, client = make_pair(setup=setup)
+    assert transport.round_trip is None
+    now = 1.0
+    # Each way takes 40 ms, and hellos that are repeated meanwhile answer nothing.
+    for _ in range(10):
+        to_transport(transport, client, now)
+        client.handle_timeout(now + 0.03)
+        now += 0.04
+        to_client(transport, client, now)
+        now += 0.04
+    assert client.srtp is not None
+    assert transport.round_trip == pytest.approx(0.08)

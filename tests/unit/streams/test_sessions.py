@@ -16,6 +16,7 @@ from whipway.streams.sessions import (
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
+    DescribeWorker,
     EndSession,
     Event,
     Reply,
@@ -25,6 +26,7 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    WorkerDescribed,
 )
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +46,8 @@ class Worker:
             raise self.breaks
         if isinstance(message, CreateSession):
             return self._create(message)
+        if isinstance(message, DescribeWorker):
+            return WorkerDescribed({"unknown_address": 3})
         if message.session_id not in self.sessions:
             return UnknownSession(message.session_id)
         if isinstance(message, DescribeSession):
@@ -307,6 +311,10 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
         await directory.end(session_id, "deleted")
 
 
+async def test_the_worker_is_asked_for_what_it_dropped(directory: SessionDirectory) -> None:
+    assert await directory.worker_drops() == {"unknown_address": 3}
+
+
 # Two publishers of one stream
 
 
@@ -391,6 +399,13 @@ def test_one_stream(url: str, name: str) -> None:
     assert stream_key(url, name) == "host:1935/live/one"
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.10", "[::1]", "[0:0::1]", "x.localhost"]
+)
+def test_this_machine_has_many_names(host: str) -> None:
+    assert stream_key(f"rtmp://{host}:1936/live", "one") == "localhost:1936/live/one"
+
+
 def test_other_streams() -> None:
     targets = [
         ("rtmp://host/live", "one"),
@@ -401,5 +416,8 @@ def test_other_streams() -> None:
         ("rtmps://host/live", "one"),
         ("rtmp://other/live", "one"),
         ("rtmp://[::1]/live", "one"),
+        ("rtmp://[::2]/live", "one"),
+        ("rtmp://128.0.0.1/live", "one"),
+        ("rtmp://localhost.example/live", "one"),
     ]
     assert len({stream_key(*target) for target in targets}) == len(targets)

@@ -7,7 +7,7 @@ from tests.peers.rtmp_client import HOST
 from tests.peers.rtmp_server import listening
 
 from whipway.media.transcoder import Transcoder
-from whipway.media.unit import AudioFrame
+from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtmp.client import Publisher
 from whipway.protocol.rtmp.url import parse_rtmp_url
 from whipway.relay import sink
@@ -27,6 +27,7 @@ class Script:
 
     def __init__(self, *events: Event) -> None:
         self._events = [*events]
+        self.requests = 0
         self.ended = next((event for event in events if isinstance(event, Ended)), None)
 
     def datagrams_to_send(self) -> list[object]:
@@ -40,6 +41,9 @@ class Script:
         if self.ended is None:
             self.ended = Ended(reason, detail)
             self._events.append(self.ended)
+
+    def request_keyframe(self) -> None:
+        self.requests += 1
 
 
 class CountingMuxer(Muxer):
@@ -89,6 +93,16 @@ async def test_media_in_the_same_batch_as_the_goodbye_is_relayed() -> None:
     assert parts.muxer.pushed == 3
     assert parts.ends == [Ended(EndReason.CLIENT_CLOSED)]
     assert [one.state for one in parts.sinks] == [SinkState.CLOSED]
+
+
+async def test_a_picture_that_is_of_no_use_has_a_key_frame_asked_for() -> None:
+    picture = AccessUnit(0, [b"\x41\x9a\x01"], keyframe=False)
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"), *sounds(2), picture, picture)
+        parts.broadcast.pump()
+        assert parts.muxer.needs_keyframe
+        assert parts.broadcast.session.requests == 2  # type: ignore[attr-defined]
+        parts.broadcast.end(EndReason.DELETED)
 
 
 async def test_nothing_is_relayed_once_the_sink_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

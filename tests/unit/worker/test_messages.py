@@ -8,6 +8,7 @@ from whipway.worker.messages import (
     AnyMessage,
     CreateSession,
     DescribeSession,
+    DescribeWorker,
     EndSession,
     Event,
     Reply,
@@ -17,6 +18,7 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    WorkerDescribed,
     decode_message,
     encode_message,
 )
@@ -28,11 +30,13 @@ MESSAGES: list[AnyMessage] = [
     ),
     EndSession("id", "deleted"),
     DescribeSession("id"),
+    DescribeWorker(),
     SessionCreated("id", "v=0\r\n"),
     SessionRefused("id", "malformed", "no"),
     SessionEnded("id", "silence", "nothing came", SNAPSHOT),
     SessionDescribed("id", SNAPSHOT),
     UnknownSession("id"),
+    WorkerDescribed({"unknown_address": 3}),
 ]
 
 

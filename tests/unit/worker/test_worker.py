@@ -19,7 +19,7 @@ from whipway.protocol.rtmp.server import PublishEnded, PublishRequested
 from whipway.relay.muxer import Muxer
 from whipway.relay.sink import SinkState
 from whipway.session.events import EndReason
-from whipway.session.session import Session
+from whipway.session.session import Session, Timeouts
 from whipway.worker import worker as worker_module
 from whipway.worker.messages import (
     CreateSession,
@@ -64,6 +64,7 @@ class Served:
             post_event=self.events.append,
             setup_timeout=5.0,
             silence_timeout=5.0,
+            takeover_after=2.0,
         )
         self.clients: list[UdpClient] = []
         self.is_closed = False
@@ -295,6 +296,28 @@ async def test_strangers_are_counted_and_harm_nobody(served: Served, pictures, s
     await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
 
 
+@pytest.mark.parametrize("silent", [["one"], ["one", "two"]], ids=["one", "two"])
+async def test_who_moved_without_a_check_is_told_so(
+    served: Served, monkeypatch, pictures, silent: list[str]
+) -> None:
+    """Where it cannot be anybody else."""
+    monkeypatch.setattr(worker_module, "STRAY_SILENCE", 0.1)
+    served.worker._timeouts = Timeouts(silence=1.0)
+    clients = [await served.live(name) for name in silent]
+    for client in clients:
+        client.close()
+        served.clients.remove(client)
+    moved = UdpClient(clients[0].machine)
+    served.clients.append(moved)
+    clients[0].machine.checks = False
+    await until(lambda: all(served.describe(name)["silent_for"] > 0.1 for name in silent))
+    while not served.events:
+        send(moved, pictures[:1], [])
+        await asyncio.sleep(0.02)
+    assert served.events[0].reason == EndReason.SILENCE
+    assert ("no ICE check" in served.events[0].detail) == (len(silent) == 1)
+
+
 async def test_a_client_may_change_its_address(served: Served, monkeypatch, pictures, sounds) -> None:
     monkeypatch.setattr(worker_module, "MAX_ADDRESSES", 2)
     first = await served.live()
@@ -310,15 +333,26 @@ async def test_a_client_may_change_its_address(served: Served, monkeypatch, pict
     assert set(served.worker._by_address) == set(broadcast.addresses)
 
 
-async def test_a_check_played_back_from_elsewhere_cuts_nobody_off(served: Served, pictures, sounds) -> None:
+async def test_a_check_played_back_from_elsewhere_routes_nothing(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    check = client.machine.stun()
+    client.send(check)
+    elsewhere = UdpClient(client.machine)
+    served.clients.append(elsewhere)
+    elsewhere.send(check)
+    await until(lambda: served.describe()["drops"].get(DropReason.STUN_REPLAY))
+    [broadcast] = served.worker._broadcasts.values()
+    assert len(broadcast.addresses) == 1
+
+
+async def test_checks_from_many_addresses_cut_nobody_off(served: Served, pictures, sounds) -> None:
     client = await served.live()
     send(client, pictures[:1], sounds[:1])
     await until(lambda: served.describe()["sinks"][0]["frames"] == 1)
-    check = client.machine.stun()
     for _ in range(2 * worker_module.MAX_ADDRESSES):
         elsewhere = UdpClient(client.machine)
         served.clients.append(elsewhere)
-        elsewhere.send(check)
+        elsewhere.send(client.machine.stun())
     [broadcast] = served.worker._broadcasts.values()
     await until(lambda: len(broadcast.addresses) == worker_module.MAX_ADDRESSES)
     send(client, pictures[1:], sounds[1:], start=1.0)
@@ -413,15 +447,17 @@ async def test_the_old_publish_is_over_before_the_answer(served: Served) -> None
 
 
 @pytest.mark.parametrize("came", [False, True], ids=["never came", "fell silent"])
-async def test_a_silent_session_gives_way(served: Served, monkeypatch, came: bool) -> None:
+async def test_a_silent_session_gives_way(served: Served, pictures, sounds, came: bool) -> None:
+    served.worker._timeouts = Timeouts(takeover=0.1)
     if came:
-        (await served.live()).close()
+        client = await served.live()
+        send(client, pictures, sounds)
+        await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+        client.close()
         served.clients.clear()
     else:
         served.create("one", WhipClient().offer)
-    monkeypatch.setattr(worker_module, "SILENT_AFTER", 60.0)
     assert isinstance(served.create("two", WhipClient().offer, name="one"), SessionRefused)
-    monkeypatch.setattr(worker_module, "SILENT_AFTER", 0.1)
     async with asyncio.timeout(5):
         while not isinstance(served.create("two", WhipClient().offer, name="one"), SessionCreated):
             await asyncio.sleep(0.01)

@@ -16,8 +16,8 @@ from whipway.protocol.rtp.nack import MissingPackets
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.sequence import MAX_JUMP
 
-CAPACITY_PACKETS = 2048
-"""A second of 20 Mbit/s video: what comes while the longest repair is under way."""
+CAPACITY_PACKETS = 4096
+"""Two seconds of 20 Mbit/s video: what comes while the longest repair is under way."""
 
 
 class ReorderBuffer:
@@ -63,6 +63,22 @@ class ReorderBuffer:
         """How many packets wait behind a gap."""
         return len(self._waiting)
 
+    def start(self, sequence: int) -> Sequence[Packet | None]:
+        """Let the track begin with this number: none before it is wanted. Output as of `insert`."""
+        self._started = True
+        self._next = sequence
+        self.missing.forget(sequence)
+        for before in [number for number in self._waiting if number < sequence]:
+            del self._waiting[before]
+            self.late += 1
+        ready: list[Packet | None] = []
+        self._release(ready)
+        return ready
+
+    def start_with_first(self) -> Sequence[Packet | None]:
+        """Let the track begin with the lowest number that waits. Output as of `insert`."""
+        return self.start(min(self._waiting)) if self._waiting else ()
+
     def insert(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
         """Take one packet and return those that are now in order; None among them marks a gap."""
         if sequence == self._next and self._started and not self._waiting:
@@ -98,10 +114,11 @@ class ReorderBuffer:
             self._next = sequence + 1
             return (packet,)
         ahead = sequence - self._next
-        if ahead > MAX_JUMP or ahead < -MAX_JUMP:
+        if sequence - self._last() - 1 > MAX_JUMP or ahead < -MAX_JUMP:
             return self._insert_far(sequence, packet)
         if ahead < 0:
             self.late += 1
+            self.missing.came_too_late(sequence, now)
             return ()
         if sequence in self._waiting:
             self.duplicates += 1
@@ -128,8 +145,12 @@ class ReorderBuffer:
         self.resets += 1
         return ready
 
+    def _last(self) -> int:
+        """The highest number that came."""
+        return self._highest if self._waiting else self._next - 1
+
     def _note(self, sequence: int, now: float) -> None:
-        highest = self._highest if self._waiting else self._next - 1
+        highest = self._last()
         if sequence < highest:
             self.missing.arrived(sequence, now)
             return

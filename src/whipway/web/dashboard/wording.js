@@ -60,6 +60,10 @@ const WHIP_FAILURES = {
 // The server's word for why a session is over → a sentence.
 const END_REASONS = {
   deleted: "It was stopped from elsewhere.",
+  replaced: "Somebody else began to publish this stream.",
+  client_closed: "This browser closed the connection.",
+  setup_timeout: "The connection for picture and sound did not come about in time.",
+  dtls_failed: "Browser and server could not agree on encryption.",
   sink_failed: "The RTMP target refused the stream or went away.",
   silence: "Nothing came from this browser for too long.",
   shutdown: "The server is being stopped.",
@@ -93,6 +97,9 @@ export function sourceWords({ kind, cause }) {
 function refusedWords({ status, problem }) {
   const detail = sentence(problem.detail);
   if (status === 401) return ["The server asks for an access token", detail || "Enter it under “Access token”."];
+  if (problem.code === "stream_busy") {
+    return ["Somebody is already publishing this stream", "Wait until they stop, or choose another stream name."];
+  }
   const field = FIELD_NAMES[problem.parameter] ?? text(problem.parameter);
   const where = field && `Look at “${field}”.`;
   const words = [detail || "It gave no reason.", where, `(HTTP ${status})`].filter(Boolean).join(" ");

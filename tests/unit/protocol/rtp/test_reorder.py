@@ -169,6 +169,38 @@ def test_what_is_given_up_is_not_asked_for() -> None:
     assert absent(buffer) == []
 
 
+def test_a_track_may_begin_before_the_first_packet_that_comes() -> None:
+    buffer = make(asks=True)
+    assert buffer.start(5) == []
+    assert feed(buffer, 8) == []
+    assert absent(buffer) == [5, 6, 7]
+    assert feed(buffer, 6) == []
+    # What is behind the beginning goes on, what is before it is not wanted.
+    assert numbers(buffer.start(7)) == []
+    assert feed(buffer, 7) == [7, 8]
+    assert (buffer.late, buffer.lost, len(buffer)) == (1, 0, 0)
+
+
+def test_a_track_may_begin_with_what_is_there() -> None:
+    buffer = make(asks=True)
+    buffer.start(5)
+    assert numbers(buffer.start_with_first()) == []
+    for sequence in (12, 10, 9):
+        feed(buffer, sequence)
+    assert numbers(buffer.start_with_first()) == [9, 10]
+    assert buffer.missing.lost == 1
+    assert numbers(buffer.give_up()) == [None, 12]
+
+
+def test_a_beginning_behind_packets_that_wait_is_no_trap() -> None:
+    buffer = make()
+    buffer.start(68)
+    feed(buffer, 100)
+    buffer.start(103)
+    assert feed(buffer, 105) == []
+    assert numbers(buffer.give_up()) == [None, 105]
+
+
 def test_the_farthest_jump_that_is_waited_for() -> None:
     buffer = started()
     assert feed(buffer, 11 + MAX_JUMP) == []
