@@ -17,19 +17,21 @@ from whipway.protocol.stun import (
 
 KEY = b"the password of this side"
 USERNAME = b"here:there"
-RAW, SIGNED = range(2)
+RAW, SIGNED, REPLAYED = range(3)
+"""Bytes as they are; a check with a transaction id of its own; one with the id of the check before."""
 
 
 def target(data: bytes) -> bool:
     agent = IceAgent(ufrag="here", pwd=KEY.decode(), remote_ufrag="there")
-    script, now = Script(data), 0.0
+    script, now, checks = Script(data), 0.0, 0
     while script:
-        is_signed = script.choose(2) == SIGNED
+        kind = script.choose(3)
         addr = (f"192.0.2.{script.choose(32)}", 4000)
         now += script.number() / 16
         datagram = script.block()
-        if is_signed:
-            datagram = _sign(datagram)
+        if kind != RAW:
+            checks += kind == SIGNED
+            datagram = _sign(datagram, checks)
         _receive(agent, datagram, addr, now)
     return agent.selected is not None
 
@@ -51,13 +53,13 @@ def _receive(agent: IceAgent, datagram: bytes, addr: tuple[str, int], now: float
     assert len(agent._validated) <= MAX_VALIDATED_ADDRESSES
 
 
-def _sign(attributes: bytes) -> bytes:
+def _sign(attributes: bytes, number: int = 0) -> bytes:
     """A check by the real peer that also has `attributes`: each a type in two bytes and a block."""
     script = Script(attributes)
     told: dict[int, bytes] = {Attribute.USERNAME: USERNAME}
     while script:
         told.setdefault(script.number(2), script.block())
-    return Message(MessageClass.REQUEST, BINDING, bytes(12), told).serialize(KEY)
+    return Message(MessageClass.REQUEST, BINDING, number.to_bytes(12, "big"), told).serialize(KEY)
 
 
 def _attribute(name: int, value: bytes) -> bytes:
@@ -73,4 +75,6 @@ def seeds() -> list[bytes]:
     checks = [bytes((SIGNED, index, 16)) + told for index, told in enumerate(signed)]
     raw = bytes((RAW, 1, 1)) + block(_sign(priority + nominate))
     away = b"".join(bytes((SIGNED, index, 1)) + signed[0] for index in range(20))
-    return [checks[0], checks[1], b"".join(checks), raw, checks[1] + away, checks[0] * 2 + checks[1]]
+    replayed = bytes((REPLAYED, 9, 1)) + signed[1]
+    together = [checks[1] + away, checks[0] * 2 + checks[1], checks[1] + replayed + checks[1]]
+    return [checks[0], checks[1], b"".join(checks), raw, *together]
