@@ -5,13 +5,13 @@ is.
 """
 
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import count, groupby, pairwise
 from random import Random
 
 import pytest
 from bench.trial import Case, run
-from tests.network.virtual import Network, Path, Show, make_network
-from tests.peers.whip_client import WhipClient, picture
+from tests.network.virtual import Network, Path, Show, is_media, make_network
+from tests.peers.whip_client import PPS, SPS, WhipClient, picture
 
 from whipway.failures import DropReason
 from whipway.media.unit import AccessUnit, AudioFrame
@@ -506,3 +506,38 @@ class TestPath:
         network.run(20.0)
         [at] = network.times
         assert 10.0 <= at <= 10.0 + 0.021
+
+
+class TestBeginning:
+    """The first packets of the stream are lost, and some of the others."""
+
+    @staticmethod
+    def draw(index: int, keyframe: bool) -> list[bytes]:
+        """A picture of six slices, each in a packet of its own."""
+        slices = [
+            bytes((0x65 if keyframe else 0x41, 0x88 if number == 0 else 0x48 - number))
+            + index.to_bytes(4, "big")
+            + bytes((number + 1,)) * 700
+            for number in range(6)
+        ]
+        return [SPS, PPS, *slices] if keyframe else slices
+
+    @pytest.mark.parametrize("repair", ["rtx", "same"])
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("lost_at_first", [1, 3, 51])
+    def test_nothing_mutilated_is_handed_on(self, repair: str, seed: int, lost_at_first: int):
+        path = Path(delay=0.1)
+        client = WhipClient(("video",), repair=repair)
+        network = make_network(client, up=path, down=Path(delay=0.1), seed=seed, tick=0.005)
+        network.run(2.0)
+        ssrc = client.sources["video"].ssrc.to_bytes(4, "big")
+        numbers = count(1)
+        path.drops = lambda data: is_media(data) and data[8:12] == ssrc and next(numbers) <= lost_at_first
+        path.loss = 0.01
+        show = Show(network, group=8, draw=self.draw)
+        show.play(3.0, rest=2.0)
+        sent = {tuple(nals): index for index, nals in enumerate(show.pictures)}
+        # A unit that is not one of those sent is a KeyError.
+        arrived = [(sent[tuple(unit.nals)], unit.keyframe) for unit in network.pictures]
+        assert len(arrived) > 40
+        assert all(later == before + 1 or key for (before, _), (later, key) in pairwise(arrived))

@@ -72,6 +72,8 @@ class H264Depacketizer:
         """The first packets of the running unit may be among those that were lost."""
         self._sends_parameter_sets = False
         """The last IDR access unit had an SPS, so the next one will."""
+        self._sets_tell = True
+        """Parameter sets come with IDR pictures only."""
         self._keyframe_noted = False
         """The unit of this timestamp is among `keyframes_begun`."""
         self._waited: int | None = None
@@ -136,7 +138,7 @@ class H264Depacketizer:
             self._timestamp = timestamp
             self._damaged = False
             self._keyframe_noted = False
-        if not self._keyframe_noted and _is_of_keyframe(payload):
+        if not self._keyframe_noted and self._is_of_keyframe(payload):
             self._keyframe_noted = True
             self.keyframes_begun += 1
         if self._damaged:
@@ -254,6 +256,8 @@ class H264Depacketizer:
         if not self._has_slice:
             self._carry()
             return NOTHING
+        if not self._has_idr and any(nal[0] & 0x1F == NalType.SPS for nal in self._nals):
+            self._sets_tell = False
         if self.awaiting_idr and not self._is_fresh_start():
             self.drops[DropReason.H264_AWAITING_IDR] += 1
             self._after_gap = False
@@ -262,6 +266,11 @@ class H264Depacketizer:
         self.awaiting_idr = False
         self._after_gap = False
         return (self._take(),)
+
+    def _is_of_keyframe(self, payload: bytes) -> bool:
+        """Whether this payload tells that its access unit is an IDR one."""
+        kind = _kind_of(payload)
+        return kind == NalType.IDR or (self._sets_tell and kind in (NalType.SPS, NalType.PPS))
 
     def _is_fresh_start(self) -> bool:
         """Whether decoding can begin with the running unit: an IDR or recovery point, of which none was lost.
@@ -337,11 +346,6 @@ def continues_keyframe(payload: bytes, *, has_sets: bool) -> bool:
         is_middle = payload[0] & 0x1F == FU_A and not payload[1] & FU_START
         return is_middle or not has_sets
     return kind == NalType.PPS
-
-
-def _is_of_keyframe(payload: bytes) -> bool:
-    """Whether this payload tells that its access unit is an IDR one: sets come with nothing else."""
-    return _kind_of(payload) in (NalType.IDR, NalType.SPS, NalType.PPS)
 
 
 def _kind_of(payload: bytes) -> int:

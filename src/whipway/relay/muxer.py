@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
 from whipway.media.decode_times import DecodeTimes
+from whipway.media.nal import NalType, nal_type
 from whipway.media.parameter_sets import ParameterSets
 from whipway.media.picture_order import PictureOrder
 from whipway.media.presentation_times import PresentationTimes
@@ -127,7 +128,7 @@ class Muxer:
         return self._audio_tags(self._transcoder.flush()) if self._transcoder else []
 
     def _push_video(self, unit: AccessUnit) -> list[Tag]:
-        changed = self._parameter_sets.update(unit.nals)
+        changed = self._take_parameter_sets(unit)
         configuration = self._parameter_sets.configuration()
         if configuration is None or (self.needs_keyframe and not unit.keyframe):
             # Nobody can decode a picture without parameter sets, or start between key frames.
@@ -155,6 +156,18 @@ class Muxer:
         body = flv.avc_frame(unit.nals, unit.keyframe, composition)
         tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
         return tags
+
+    def _take_parameter_sets(self, unit: AccessUnit) -> bool:
+        """Whether the decoder configuration changed. ParseError for a key frame whose sets cannot be read."""
+        try:
+            return self._parameter_sets.update(unit.nals)
+        except ParseError as error:
+            if unit.keyframe:
+                raise
+            # It goes on with the sets there are; those that nobody can read go no further.
+            self.drops[error.reason] += 1
+            unit.nals = [nal for nal in unit.nals if nal_type(nal) not in (NalType.SPS, NalType.PPS)]
+            return False
 
     def _shown_us(self, unit: AccessUnit) -> int:
         """The time of showing: the unit's, unless it can be told that this is its decoding time."""

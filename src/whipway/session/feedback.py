@@ -68,6 +68,9 @@ class KeyframeRequest:
             return None if self.count else self._asked_at
         due = self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_answered() else self._interval)
         due = max(due, self.habit.resumed_at + START_INTERVAL)
+        if self._track.is_wanted:
+            # The last one may have been of no use, and so may be the next.
+            due = max(due, self._track.keyframe_at + FIRST_REQUEST_INTERVAL * 2)
         if not self._track.needs_keyframe:
             due = max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
         return due if due <= self._track.heard_at + MAX_SILENCE else None

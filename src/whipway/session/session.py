@@ -185,9 +185,8 @@ class Session:
             if isinstance(event, Connected):
                 self.state = SessionState.LIVE
                 self.connected_at = self._now
-                # A flight of the handshake was answered, or it would not be over.
-                assert self.transport.round_trip is not None
-                self.receiver.round_trip.add(self.transport.round_trip)
+                if self.transport.round_trip is not None:
+                    self.receiver.round_trip.add(self.transport.round_trip)
                 self._events.append(event)
             else:
                 self.end(event.reason, event.detail)

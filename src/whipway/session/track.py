@@ -105,10 +105,10 @@ class Track(ABC):
         self.heard_at = now
         self.statistics.received(sequence, packet.timestamp, now)
         ready = self._reorder.insert(sequence, packet, now)
+        if self._starts_at is not None:
+            return self._unpack(self._start_if_possible(sequence, packet, ready), now)
         if ready:
             return self._unpack(ready, now)
-        if self._starts_at is not None:
-            return self._start_if_beginning(sequence, packet, now)
         if self.missing.overflowed or (pause > MAX_OUTAGE and len(self.missing) > OUTAGE_PACKETS):
             return self._unpack(self._reorder.give_up(), now)
         return ()
@@ -121,13 +121,13 @@ class Track(ABC):
         sequence = self._extender.nearest(packet.sequence_number)
         if not self.missing.was_asked(sequence):
             self.drops[DropReason.RTP_DUPLICATE] += 1
-            self.missing.came_too_late(sequence, now)
+            self.missing.came_too_late(sequence, now, is_repeated=True)
             return ()
         self.missing.repeated(sequence, now)
         ready = self._reorder.insert(sequence, packet, now)
-        if ready or self._starts_at is None:
-            return self._unpack(ready, now)
-        return self._start_if_beginning(sequence, packet, now)
+        if self._starts_at is not None:
+            ready = self._start_if_possible(sequence, packet, ready)
+        return self._unpack(ready, now)
 
     def handle_timeout(self, now: float) -> Sequence[Unit]:
         """Give up packets that did not come in time; return what can be handed on after them."""
@@ -148,6 +148,8 @@ class Track(ABC):
 
     def measure_loss(self) -> None:
         """Close an interval of the loss: call it about once a second."""
+        if self._starts_at is not None:
+            return  # What is missing before the first packet may never have been sent.
         before_came, before_lost = self._counted
         came, lost = self.packets, self.missing.lost
         self._counted = (came, lost)
@@ -167,12 +169,15 @@ class Track(ABC):
             self._starts_at = now + MIN_START_WAIT + 2 * self._round_trip.seconds
             self._reorder.start(sequence - START_PACKETS)
 
-    def _start_if_beginning(self, sequence: int, packet: Packet, now: float) -> Sequence[Unit]:
-        """Begin with this packet if a stream of pictures begins with such: no others are waited for."""
-        if not starts_stream(packet.payload):
-            return ()
-        self._starts_at = None
-        return self._unpack(self._reorder.start(sequence), now)
+    def _start_if_possible(
+        self, sequence: int, packet: Packet, ready: Sequence[Packet | None]
+    ) -> Sequence[Packet | None]:
+        """Begin with what is `ready`, or with this packet's frame if a stream begins with such."""
+        if not ready and starts_stream(packet.payload):
+            ready = self._reorder.start_with_frame(sequence)
+        if ready:
+            self._starts_at = None
+        return ready
 
     def _lacks_beginning(self, packet: Packet) -> bool:
         """Tell whether there must have been packets before this one, and that they are wanted."""
@@ -215,18 +220,19 @@ class VideoTrack(Track):
         self._depacketizer = H264Depacketizer()
         self._has_parameter_sets = bool(description.sprop_parameter_sets)
         self._timeline = timeline
-        self._is_wanted = False
+        self.is_wanted = False
+        """Who takes the pictures can do nothing with those that come before the next key frame."""
         self._timestamp = -1
         self._first_arrival = 0.0
 
     @property
     def needs_keyframe(self) -> bool:
         """True while nothing can be handed on before the next IDR picture."""
-        return self._depacketizer.awaiting_idr or self._is_wanted or not self._has_parameter_sets
+        return self._depacketizer.awaiting_idr or self.is_wanted or not self._has_parameter_sets
 
     def want_keyframe(self) -> None:
         """Have a key frame asked for, because who takes the pictures can do nothing with those that come."""
-        self._is_wanted = True
+        self.is_wanted = True
 
     @property
     def keyframes_begun(self) -> int:
@@ -261,7 +267,7 @@ class VideoTrack(Track):
         unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
         self.units += 1
         if unit.keyframe:
-            self._is_wanted = False
+            self.is_wanted = False
             if self.keyframes:
                 self.keyframe_interval = now - self.keyframe_at
             self.keyframes += 1

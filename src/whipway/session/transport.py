@@ -13,6 +13,11 @@ from whipway.protocol.ice import Address, IceAgent
 from whipway.protocol.srtp import SrtpSession
 from whipway.session.events import Connected, Ended, EndReason
 
+MAX_FLIGHT_TIME = 0.6
+"""Seconds. OpenSSL repeats a flight after one: what takes longer was repeated by the other side, perhaps."""
+MEDIA_FRESHNESS = 2.0
+"""Seconds after which the address that media came from is no better than the one ICE has selected."""
+
 
 class Transport:
     """Datagrams in, plain RTP and RTCP out, and the other way round for RTCP.
@@ -31,6 +36,7 @@ class Transport:
         self.round_trip: float | None = None
         self._now = 0.0
         self._flight_at: float | None = None
+        self._is_flight_repeated = False
         self._ice = ice
         self._dtls = dtls
         self._srtp: SrtpSession | None = None
@@ -42,9 +48,11 @@ class Transport:
         """Where the client is: as ICE has it, unless media came from elsewhere since.
 
         A client that goes on over a path of lower priority would wait for seconds until ICE agrees; and media
-        cannot be played back from another address, as a check might be.
+        cannot be played back from another address, as a check might be. When nothing but checks has come for
+        a while, ICE is right again: the last media may have been a straggler from the path that was left.
         """
-        if self.media_at > self._ice.selected_at and self.media_address is not None:
+        is_fresh = self.last_heard is not None and self.media_at > self.last_heard - MEDIA_FRESHNESS
+        if is_fresh and self.media_at > self._ice.selected_at and self.media_address is not None:
             if self._ice.is_validated(self.media_address):
                 return self.media_address
         return self._ice.selected
@@ -74,8 +82,11 @@ class Transport:
         self._now = self.last_seen = now
         if self._flight_at is not None and not _is_client_hello(data):
             took = now - self._flight_at
-            self.round_trip = took if self.round_trip is None else min(took, self.round_trip)
+            # A flight that was repeated, by either side, says nothing: which one was answered is not known.
+            if not self._is_flight_repeated and took < MAX_FLIGHT_TIME:
+                self.round_trip = took if self.round_trip is None else min(took, self.round_trip)
             self._flight_at = None
+            self._is_flight_repeated = False
         # Of all this only the end of the handshake is heard: OpenSSL does not tell which record was forged.
         self._dtls.receive_datagram(data)
         self._take_dtls_events(now)
@@ -119,8 +130,9 @@ class Transport:
         datagrams = self._ice.datagrams_to_send()
         if (address := self.remote_address) is not None:
             flight = self._dtls.datagrams_to_send()
-            if flight and self._flight_at is None:  # Repeated, it still is the same flight.
-                self._flight_at = self._now
+            if flight:
+                self._is_flight_repeated = self._flight_at is not None
+                self._flight_at = self._flight_at or self._now
             datagrams += [(data, address) for data in flight]
         return datagrams
 

@@ -356,6 +356,17 @@ def test_a_key_frame_may_begin_with_something_else(first: bytes):
     assert machine.keyframes_begun == begun + 2
 
 
+def test_sets_in_front_of_every_picture_tell_of_no_key_frame():
+    machine = started()
+    begun = machine.keyframes_begun
+    for number in range(1, 6):
+        send(machine, [SPS, PPS, SLICE], number)
+    # The first time they might have.
+    assert machine.keyframes_begun == begun + 1
+    send(machine, [SPS, PPS, IDR], 9)
+    assert machine.keyframes_begun == begun + 2
+
+
 def test_too_many_nal_units_in_one_packet():
     machine = started()
     assert send(machine, [aggregate([SLICE] * MAX_AGGREGATED)], 1) != []

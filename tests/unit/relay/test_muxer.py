@@ -245,11 +245,30 @@ def test_unreadable_parameter_sets_of_the_offer_are_passed_over(pictures):
     assert kinds(muxer.push(units(pictures)[0])) == [METADATA, VIDEO_HEADER, KEYFRAME]
 
 
-def test_unreadable_parameter_sets_cost_their_picture_and_are_counted(pictures):
+def test_unreadable_parameter_sets_between_key_frames_are_left_out(pictures):
     muxer = make_muxer(audio=False)
     first, second, *_ = units(pictures)
     muxer.push(first)
-    assert muxer.push(unit([b"\x67\xff", *pictures[3]], START_US + 10_000)) == []
+    [expected] = make_started(first).push(second)
+    second.nals = [b"\x67\xff", *second.nals]
+    assert muxer.push(second) == [expected]
+    assert muxer.drops == {DropReason.H264_MALFORMED: 1}
+    assert not muxer.needs_keyframe
+
+
+def make_started(first: AccessUnit) -> Muxer:
+    muxer = make_muxer(audio=False)
+    muxer.push(first)
+    return muxer
+
+
+def test_unreadable_parameter_sets_cost_their_key_frame_and_are_counted(pictures):
+    muxer = make_muxer(audio=False)
+    first, second, *_ = units(pictures)
+    muxer.push(first)
+    broken = unit([b"\x67\xff", *pictures[3]], START_US + 10_000)
+    broken.keyframe = True
+    assert muxer.push(broken) == []
     assert muxer.drops == {DropReason.H264_MALFORMED: 1}
     # What comes next refers to the picture that was dropped.
     assert muxer.needs_keyframe

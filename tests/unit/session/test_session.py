@@ -1,7 +1,7 @@
 """The machine's own part: states, deadlines, ends, and counting. Streams are in tests/network."""
 
 import pytest
-from tests.network.virtual import Network, Show, make_network
+from tests.network.virtual import Network, Path, Show, make_network
 from tests.peers.whip_client import WhipClient, picture, sound
 
 from whipway.failures import DropReason
@@ -209,3 +209,10 @@ def test_who_takes_the_pictures_may_ask_for_a_key_frame():
     assert len(network.requests) == asked + 1
     assert network.pictures[-1].nals == show.pictures[-1]
     assert sum(picture.keyframe for picture in network.pictures) == 2
+
+
+def test_a_handshake_that_measured_nothing():
+    network = make_network(down=Path(delay=0.7))
+    network.run(4.0)
+    assert network.session.state is SessionState.LIVE
+    assert not network.session.receiver.round_trip.is_measured

@@ -343,6 +343,31 @@ class TestBeginning:
         assert unit.keyframe
         assert (track.deadline(), track.lost, track.missing.lost, len(track.missing)) == (None, 0, 0, 0)
 
+    def test_the_sets_may_come_the_other_way_round(self):
+        track = make_video(nack=True)
+        [unit] = feed(track, *whole(1, PPS, SPS, IDR))
+        assert unit.nals == [PPS, SPS, IDR]
+        assert (track.deadline(), track.lost, track.all_drops()) == (None, 0, {})
+
+    def test_all_that_was_before_it_comes(self):
+        track = make_video(nack=True)
+        units = feed(track, packet(START_PACKETS + 8, PPS, 9))
+        for number in range(8, START_PACKETS + 8):
+            units += feed(track, packet(number, SLICE, 1))
+        assert track.deadline() is None
+        # From here on a gap is a gap.
+        feed(track, packet(START_PACKETS + 9, IDR[:3], 9), packet(START_PACKETS + 11, SLICE, 9, marker=True))
+        due = track.deadline()
+        assert due is not None
+        track.handle_timeout(due)
+        assert (track.lost, track.needs_keyframe) == (1, True)
+
+    def test_what_may_never_have_been_sent_is_no_loss(self):
+        track = make_video(nack=True)
+        feed(track, *fragments(500, 6)[2:], now=1.0)
+        track.measure_loss()
+        assert track.loss == 0.0
+
     def test_it_may_be_asked_for(self):
         track = make_video(nack=True)
         packets = fragments(2, 6)

@@ -9,7 +9,7 @@ from whipway.protocol.dtls import HELLO_REPEATS, DtlsClosed
 from whipway.protocol.rtcp.packets import ReceiverReport
 from whipway.protocol.rtp.packet import parse_packet
 from whipway.session.events import Connected, Ended, EndReason
-from whipway.session.transport import Transport
+from whipway.session.transport import MAX_FLIGHT_TIME, Transport
 
 ELSEWHERE = ("198.51.100.9", 50_000)
 EARLY = (b"\x80" + bytes(30), ELSEWHERE, 0.0)
@@ -231,3 +231,43 @@ def test_the_handshake_measures_the_round_trip(setup: str):
         now += 0.04
     assert client.srtp is not None
     assert transport.round_trip == pytest.approx(0.08)
+
+
+def test_a_flight_that_was_repeated_measures_nothing():
+    transport, client = make_pair(setup="passive")  # So that this side's hello is repeated.
+    to_transport(transport, client, 1.0)
+    to_client(transport, client, 1.0)
+    for now in (1.04, 1.2):
+        transport.handle_timeout(now)
+        to_client(transport, client, now)
+    to_transport(transport, client, 1.25)
+    assert transport.round_trip is None
+
+
+def test_a_slow_answer_measures_nothing():
+    transport, client = make_pair()
+    now = 1.0
+    while client.srtp is None:
+        to_transport(transport, client, now)
+        now += 2 * MAX_FLIGHT_TIME
+        to_client(transport, client, now - MAX_FLIGHT_TIME)
+    assert transport.round_trip is None
+
+
+def test_the_last_media_of_a_path_that_was_left():
+    transport, client = connect()
+    transport.unprotect_rtp(media(client), ELSEWHERE, 1.5)
+    # Nobody validated that address.
+    assert transport.remote_address == client.address
+    transport.receive_stun(client.stun(nominates=False), ELSEWHERE, 1.6)
+    transport.unprotect_rtp(media(client), ELSEWHERE, 1.7)
+    assert transport.remote_address == ELSEWHERE
+    for now in (2.5, 3.5, 4.5):
+        transport.receive_stun(client.stun(), client.address, now)
+    assert transport.remote_address == client.address
+
+
+def media(client: WhipClient) -> bytes:
+    client.send("audio", sound(1), 0.0)
+    [(data, _)] = client.datagrams_to_send()
+    return data

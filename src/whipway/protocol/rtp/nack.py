@@ -38,6 +38,8 @@ TOO_SOON = 0.75
 """Of a round trip: what comes sooner after the last request answers an earlier one."""
 MAX_GRACE = 0.05
 """Seconds for which a number is not asked for because it may only be late."""
+MAX_DOUBTS = 3
+"""Packets in a row that came soon after they were asked for, and were taken for late ones."""
 GRACE_DECAY = 0.97
 """With each repair: a path that once mixed up its packets need not do so for ever."""
 MAX_UNANSWERED = 32
@@ -68,6 +70,7 @@ class MissingPackets:
 
     __slots__ = (
         "_asks",
+        "_doubts",
         "_due_at",
         "_given_up",
         "_grace",
@@ -90,6 +93,7 @@ class MissingPackets:
         self._due_at = inf
         self._grace = 0.0
         self._unanswered = 0
+        self._doubts = 0
         self.overflowed = False
         """More is missing than can be asked for: no use to wait for the rest."""
         self.lost = 0
@@ -122,12 +126,11 @@ class MissingPackets:
         request = self._take(sequence)
         if request is None:
             return
-        if self._was_only_late(request, now):
-            self.lost -= 1
-            late = now - request.since
-            self._grace = min(MAX_GRACE, max(late, self._grace))
-        else:
+        if not self._was_only_late(request, now) or self._is_doubted(request):
             self._count_repair(request, now)
+            return
+        self.lost -= 1
+        self._grace = min(MAX_GRACE, max(now - request.since, self._grace))
 
     def repeated(self, sequence: int, now: float) -> None:
         """Take the number of a missing packet that came on the SSRC of what is repeated."""
@@ -135,10 +138,13 @@ class MissingPackets:
         if request is not None:
             self._count_repair(request, now)
 
-    def came_too_late(self, sequence: int, now: float) -> None:
-        """Take the number of a packet that nobody waits for any more: it may show that the sender answers."""
+    def came_too_late(self, sequence: int, now: float, *, is_repeated: bool) -> None:
+        """Take the number of a packet that nobody waits for any more: it may show that the sender answers.
+
+        `is_repeated`: it came on the SSRC of what is repeated.
+        """
         request = self._given_up.pop(sequence, None)
-        if request is not None and not self._was_only_late(request, now):
+        if request is not None and (is_repeated or not self._was_only_late(request, now)):
             self._unanswered = 0
             self._measure(request, now)
 
@@ -210,6 +216,17 @@ class MissingPackets:
         """Tell a late packet from one sent once more."""
         too_soon = now - request.first_at < self._round_trip.least / 2
         return request.times == 0 or self._repeats_apart or too_soon
+
+    def _is_doubted(self, request: _Request) -> bool:
+        """Tell that packets come too soon after requests, time and again, to be repairs, and yet are.
+
+        Requests wait longer than packets were late before; so late ones would come without being asked for.
+        """
+        if request.times == 0 or self._repeats_apart:
+            self._doubts = 0
+            return False
+        self._doubts += 1
+        return self._doubts > MAX_DOUBTS
 
     def _count_repair(self, request: _Request, now: float) -> None:
         self.repaired += 1

@@ -75,6 +75,13 @@ class ReorderBuffer:
         self._release(ready)
         return ready
 
+    def start_with_frame(self, sequence: int) -> Sequence[Packet | None]:
+        """Let the track begin with the frame that this number, which waits, is of. Output as of `insert`."""
+        timestamp = self._waiting[sequence][1].timestamp
+        while (before := self._waiting.get(sequence - 1)) and before[1].timestamp == timestamp:
+            sequence -= 1
+        return self.start(sequence)
+
     def start_with_first(self) -> Sequence[Packet | None]:
         """Let the track begin with the lowest number that waits. Output as of `insert`."""
         return self.start(min(self._waiting)) if self._waiting else ()
@@ -118,7 +125,7 @@ class ReorderBuffer:
             return self._insert_far(sequence, packet)
         if ahead < 0:
             self.late += 1
-            self.missing.came_too_late(sequence, now)
+            self.missing.came_too_late(sequence, now, is_repeated=False)
             return ()
         if sequence in self._waiting:
             self.duplicates += 1

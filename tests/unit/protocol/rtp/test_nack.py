@@ -1,11 +1,13 @@
 """Which missing packets are asked for, when, and how long they are waited for."""
 
+from functools import partial
 from itertools import pairwise
 from math import inf
 
 import pytest
 
 from whipway.protocol.rtp.nack import (
+    MAX_DOUBTS,
     MAX_GIVEN_UP,
     MAX_GRACE,
     MAX_MISSING,
@@ -136,11 +138,11 @@ class TestRoundTrip:
         missing = MissingPackets(path, asks=True)
         self.ask(missing, 1, 1.0)
         missing.give_up(2)
-        missing.came_too_late(1, 1.6)
+        missing.came_too_late(1, 1.6, is_repeated=False)
         assert path.seconds > 0.2
         assert missing.repaired == 0
         # Once.
-        missing.came_too_late(1, 1.9)
+        missing.came_too_late(1, 1.9, is_repeated=False)
         assert path.seconds < 0.4
 
     def test_late_packets_do_not(self) -> None:
@@ -152,8 +154,21 @@ class TestRoundTrip:
         missing.open(2, 3, now=2.0)
         assert missing.due(2.0 + MAX_GRACE, MANY) == [2]
         missing.give_up(3)
-        missing.came_too_late(2, 2.01 + MAX_GRACE)
+        missing.came_too_late(2, 2.01 + MAX_GRACE, is_repeated=False)
         assert path.seconds == 0.1
+
+    def test_a_repair_that_comes_apart_and_too_late_is_an_answer_whenever_it_comes(self) -> None:
+        path = RoundTrip()
+        path.add(0.02)
+        missing = MissingPackets(path, asks=True, repeats_apart=True)
+        self.ask(missing, 1, 1.0)
+        missing.give_up(2)
+        missing.came_too_late(1, 1.5, is_repeated=True)
+        assert path.seconds > 0.2
+        self.ask(missing, 2, 2.0)
+        missing.give_up(3)
+        missing.came_too_late(2, 3.9, is_repeated=False)  # The packet itself.
+        assert path.seconds < 0.3
 
 
 class TestLatePackets:
@@ -181,6 +196,27 @@ class TestLatePackets:
         missing.repeated(2, 1.3)
         assert (missing.lost, missing.repaired) == (1, 1)
 
+    def test_who_answers_sooner_than_was_thought_possible_is_believed_at_last(self) -> None:
+        path = RoundTrip()
+        path.add(0.4)  # Measured when the client was busy.
+        missing = MissingPackets(path, asks=True)
+        for number in range(10):
+            missing.open(number, number + 1, now=float(number))
+            asked_at = missing.deadline()
+            missing.due(asked_at, MANY)
+            missing.arrived(number, asked_at + 0.02)
+        assert (missing.repaired, missing.lost) == (10 - MAX_DOUBTS, 10 - MAX_DOUBTS)
+        assert path.least == pytest.approx(0.02)
+
+    def test_late_packets_that_nobody_asks_for_dispel_the_doubts(self) -> None:
+        missing = make(0.4)
+        for number in range(40):
+            missing.open(number, number + 1, now=float(number))
+            if number % 3 == 0:
+                missing.due(missing.deadline(), MANY)
+            missing.arrived(number, number + 0.05)
+        assert (missing.repaired, missing.lost) == (0, 0)
+
     def test_requests_wait_until_a_packet_is_later_than_those_were(self) -> None:
         missing = make(0.1)
         missing.open(1, 2, now=1.0)
@@ -207,7 +243,7 @@ class TestLatePackets:
 def test_unknown_numbers_change_nothing() -> None:
     missing = make()
     missing.open(1, 2, now=1.0)
-    for tell in (missing.arrived, missing.repeated, missing.came_too_late):
+    for tell in (missing.arrived, missing.repeated, partial(missing.came_too_late, is_repeated=True)):
         tell(9, 1.0)
     assert (missing.lost, missing.repaired, len(missing)) == (1, 0, 1)
 
@@ -284,7 +320,7 @@ def test_a_sender_that_never_answers_is_not_waited_for(round_trip: float, patien
     missing.open(500, 501, now=500.0)
     assert missing.due(500.0, MANY) == [500]
     missing.give_up(501)
-    missing.came_too_late(500, 500.0 + round_trip)
+    missing.came_too_late(500, 500.0 + round_trip, is_repeated=True)
     assert missing.patience() == pytest.approx(full)
 
 

@@ -181,6 +181,16 @@ def test_a_track_may_begin_before_the_first_packet_that_comes() -> None:
     assert (buffer.late, buffer.lost, len(buffer)) == (1, 0, 0)
 
 
+def test_a_track_may_begin_with_a_frame() -> None:
+    buffer = make(asks=True)
+    buffer.start(1)
+    for sequence, timestamp in ((7, 0), (8, 3000), (9, 3000), (10, 3000), (6, 0)):
+        ready = buffer.insert(sequence, packet(sequence)._replace(timestamp=timestamp), 0.0)
+        assert list(ready) == []
+    assert numbers(buffer.start_with_frame(9)) == [8, 9, 10]
+    assert feed(buffer, 11) == [11]
+
+
 def test_a_track_may_begin_with_what_is_there() -> None:
     buffer = make(asks=True)
     buffer.start(5)
