@@ -10,8 +10,29 @@ from fractions import Fraction
 
 import av
 
+from whipway.media.parameter_sets import SequenceParameterSet
+
 STAP_A = 24
 FU_A = 28
+HIGH_SPS = SequenceParameterSet(
+    id=0,
+    profile_idc=100,
+    constraint_flags=0,
+    level_idc=31,
+    chroma_format_idc=1,
+    bit_depth_luma=8,
+    bit_depth_chroma=8,
+    pic_order_cnt_type=0,
+    width=640,
+    height=480,
+    frame_rate=50.0,
+    max_num_reorder_frames=2,
+    separate_colour_planes=False,
+    frame_num_bits=4,
+    pic_order_cnt_lsb_bits=6,
+    frame_mbs_only=True,
+)
+"""What the project reads in the SPS of an encoder with B-frames."""
 
 
 def annexb_split(data: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.peers.h264 import HIGH_SPS
 
 from whipway.media.decode_times import (
     DEFAULT_FRAME_US,
@@ -16,30 +17,12 @@ from whipway.media.decode_times import (
     MAX_PAUSE_US,
     DecodeTimes,
 )
-from whipway.media.parameter_sets import SequenceParameterSet
 
 FRAME_US = 20_000
 MAX_AHEAD_US = MAX_PAUSE_US + (MAX_DEPTH + 1) * MAX_FRAME_US
 HIGH, BASELINE = 100, 66
 
-SPS = SequenceParameterSet(
-    id=0,
-    profile_idc=HIGH,
-    constraint_flags=0,
-    level_idc=31,
-    chroma_format_idc=1,
-    bit_depth_luma=8,
-    bit_depth_chroma=8,
-    pic_order_cnt_type=0,
-    width=640,
-    height=480,
-    frame_rate=1_000_000 / FRAME_US,
-    max_num_reorder_frames=2,
-    separate_colour_planes=False,
-    frame_num_bits=4,
-    pic_order_cnt_lsb_bits=6,
-    frame_mbs_only=True,
-)
+SPS = replace(HIGH_SPS, frame_rate=1_000_000 / FRAME_US)
 
 PLAIN = list(range(12))
 ONE_B = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 11]

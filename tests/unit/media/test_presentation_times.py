@@ -1,34 +1,18 @@
 """Presentation times: the example of the docstring, what tells decoding times apart, and what goes wrong."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.peers.h264 import HIGH_SPS
 
 from whipway.media.decode_times import DEFAULT_FRAME_US, GRAIN_US, MAX_DEPTH, MAX_FRAME_US
-from whipway.media.parameter_sets import SequenceParameterSet
 from whipway.media.presentation_times import PresentationTimes
 
 FRAME_US = 20_000
-SPS = SequenceParameterSet(
-    id=0,
-    profile_idc=100,
-    constraint_flags=0,
-    level_idc=31,
-    chroma_format_idc=1,
-    bit_depth_luma=8,
-    bit_depth_chroma=8,
-    pic_order_cnt_type=0,
-    width=640,
-    height=480,
-    frame_rate=1_000_000 / FRAME_US,
-    max_num_reorder_frames=1,
-    separate_colour_planes=False,
-    frame_num_bits=4,
-    pic_order_cnt_lsb_bits=6,
-    frame_mbs_only=True,
-)
+SPS = replace(HIGH_SPS, frame_rate=1_000_000 / FRAME_US)
 
 PLAIN = list(range(12))
 TWO_B = [0, 3, 1, 2, 6, 4, 5, 9, 7, 8]
@@ -39,8 +23,7 @@ BACKWARDS = [0, *range(16, 0, -1), *range(32, 16, -1)]
 
 def machine(depth: int | None = 1, rate: float | None = SPS.frame_rate) -> PresentationTimes:
     times = PresentationTimes()
-    fields = {name: getattr(SPS, name) for name in SPS.__slots__}
-    times.configure(SequenceParameterSet(**fields | {"max_num_reorder_frames": depth, "frame_rate": rate}))
+    times.configure(replace(SPS, max_num_reorder_frames=depth, frame_rate=rate))
     return times
 
 
