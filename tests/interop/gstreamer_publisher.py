@@ -10,7 +10,9 @@ this script runs in that one and imports nothing of the project.
 import json
 import sys
 import threading
+import urllib.error
 import urllib.request
+from http import HTTPStatus
 
 import gi
 
@@ -79,8 +81,16 @@ class Publisher:
         self._pipeline.set_state(Gst.State.PLAYING)
         self._loop.run()
         if self._session_url:
-            request(self._session_url, "DELETE")
+            self._delete()
         self._pipeline.set_state(Gst.State.NULL)
+
+    def _delete(self) -> None:
+        try:
+            request(self._session_url, "DELETE")
+        except urllib.error.HTTPError as error:
+            # At the end of the stream rtpbin says BYE, which ends a session as well.
+            if error.code != HTTPStatus.GONE:
+                raise
 
     def _on_picture(self, pad: Gst.Pad, info: Gst.PadProbeInfo, source: Gst.Element) -> Gst.PadProbeReturn:
         following = info.get_buffer().offset + 1
