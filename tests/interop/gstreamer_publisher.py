@@ -61,6 +61,8 @@ class Publisher:
         self._loop = GLib.MainLoop()
         self._ending = threading.Lock()
         self._ice: Gst.Object | None = None
+        self.was_deleted = False
+        """The server took the DELETE: nothing had ended the session before."""
 
     def run(self) -> None:
         webrtc = self._pipeline.get_by_name("webrtc")
@@ -87,6 +89,7 @@ class Publisher:
     def _delete(self) -> None:
         try:
             request(self._session_url, "DELETE")
+            self.was_deleted = True
         except urllib.error.HTTPError as error:
             # At the end of the stream rtpbin says BYE, which ends a session as well.
             if error.code != HTTPStatus.GONE:
@@ -149,7 +152,7 @@ def main() -> int:
     Gst.init(None)
     publisher = Publisher(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     publisher.run()
-    print(json.dumps(publisher.sent))  # noqa: T201 - that is its output
+    print(json.dumps({**publisher.sent, "deleted": publisher.was_deleted}))  # noqa: T201 - that is its output
     print(publisher.failure, file=sys.stderr)  # noqa: T201
     return 1 if publisher.failure else 0
 
