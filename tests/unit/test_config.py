@@ -128,3 +128,87 @@ def test_known_keys_are_the_leaves() -> None:
 
 def _sections() -> list[type[Settings]]:
     return [field.annotation for field in Settings.model_fields.values()]  # type: ignore[misc]
+
+
+def test_tables_are_written_as_json_outside_of_files(tmp_path: Path) -> None:
+    hashed = "sha256:" + "0" * 64
+    file = tmp_path / "whipway.toml"
+    file.write_text(f'[[auth.tokens]]\nhash = "{hashed}"\nstreams = ["one", "two-*"]\n')
+    text = f'[{{"hash": "{hashed}", "streams": ["one", "two-*"]}}]'
+    from_file = load_settings(file).auth.tokens
+    assert from_file == load_settings(environment={"WHIPWAY_AUTH__TOKENS": text}).auth.tokens
+    assert from_file == load_settings(flags={"auth.tokens": text}).auth.tokens
+    assert [(one.hash, one.streams) for one in from_file] == [(hashed, ["one", "two-*"])]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"auth.tokens": "secret-word"}, "auth.tokens: should be a list of tables, in flags written as JSON"),
+        (
+            {"auth.tokens": '[{"hash": "secret-word", "streams": "a"}]'},
+            "auth.tokens.0.hash: string should match pattern",
+        ),
+        (
+            {"auth.tokens": '[{"hash": "secret-word"}]'},
+            "auth.tokens.0.hash: string should match pattern",
+        ),
+        ({"auth.jwt_secret": "secret-word"}, "auth.jwt_secret: should have 32 to 1024 bytes"),
+        (
+            {"ice.servers": '[{"urls": "turn:a", "secret": "secret-word", "credential": "secret-word"}]'},
+            "ice.servers.0: should have username and credential, or secret alone",
+        ),
+        (
+            {"ice.servers": '[{"urls": ["stun:a"], "secret": "secret-word"}]'},
+            "ice.servers.0: turn: needs username and credential, or secret; stun: has none",
+        ),
+        ({"ice.servers": '[{"urls": ["turn:a"]}]'}, "ice.servers.0: turn: needs username"),
+        ({"ice.servers": '[{"urls": ["http://a"]}]'}, "ice.servers.0.urls.0: should be a URL such as stun:"),
+        (
+            {"ice.servers": '[{"urls": ["turn:a"], "username": "a", "credential": "secret-word\\n"}]'},
+            "ice.servers.0.credential: should be 1 to 1024 printable ASCII characters",
+        ),
+        (
+            {"ice.servers": '[{"urls": ["turn:a"], "username": "\u00fc", "credential": "secret-word"}]'},
+            "ice.servers.0.username: should be 1 to 1024 printable ASCII characters",
+        ),
+        ({"ice.servers": '[{"urls": []}]'}, "ice.servers.0.urls: value should have at least 1 item"),
+        ({"ice.servers": "[3]"}, "ice.servers.0: "),
+        ({"tls.cert": "a.pem"}, "tls: cert and key belong together: set both"),
+        (
+            {"http.trusted_proxies": "10.0.0.0/33"},
+            "http.trusted_proxies.0: should be an IP address or network",
+        ),
+        ({"http.cors_origins": "example.com"}, "http.cors_origins.0: should be an origin such as https://"),
+        ({"http.cors_origins": "https://a/b"}, "http.cors_origins.0: should be an origin such as https://"),
+        (
+            {"http.cors_origins": '["https://a"]'},
+            "http.cors_origins.0: should be an origin such as https://",
+        ),
+        ({"http.redirect_url": "https://a/?b=c"}, "http.redirect_url: should be a URL such as https://"),
+        ({"http.public_url": "https://user@a/"}, "http.public_url: should be a URL such as https://"),
+        ({"limits.posts_per_minute": "-1"}, "limits.posts_per_minute: input should be greater"),
+    ],
+)
+def test_bad_values_of_the_new_kinds(flags: dict[str, str], message: str) -> None:
+    told = refused(flags=flags)
+    assert told.startswith(message)
+    assert "secret-word" not in told
+
+
+def test_origins_and_proxies() -> None:
+    settings = load_settings(
+        flags={
+            "http.cors_origins": "https://a.example, http://b:8080",
+            "http.trusted_proxies": "10.0.0.0/8, ::1",
+        }
+    )
+    assert settings.http.cors_origins == ["https://a.example", "http://b:8080"]
+    assert [str(network) for network in settings.http.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_what_is_in_force_is_shown_without_secrets() -> None:
+    servers = '[{"urls": "turn:a", "secret": "secret-word"}]'
+    settings = load_settings(flags={"auth.jwt_secret": "secret-word" * 3, "ice.servers": servers})
+    assert settings.auth.is_configured
+    assert "secret-word" not in settings.model_dump_json() + repr(settings)
