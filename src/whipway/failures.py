@@ -10,7 +10,8 @@ from enum import StrEnum
 class DropReason(StrEnum):
     """Why some bytes from a peer were not used. The value is the name seen in snapshots and logs."""
 
-    # Datagrams, before decryption.
+    # Datagrams, before decryption; over TCP they come in frames.
+    TCP_FRAME_MALFORMED = "tcp_frame_malformed"
     UNKNOWN_DATAGRAM = "unknown_datagram"
     UNKNOWN_ADDRESS = "unknown_address"
     STUN_MALFORMED = "stun_malformed"
