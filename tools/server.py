@@ -30,6 +30,8 @@ class RunningServer:
             "http.port": "0",
             "media.port": "0",
             "rtmp.port": "0",
+            # RTMP servers of tests listen here as well.
+            "egress.allow": "127.0.0.1",
             "log.format": "json",
             **{key.replace("__", "."): value for key, value in settings.items()},
         }

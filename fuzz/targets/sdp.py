@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from whipway.failures import DropReason, ParseError
-from whipway.protocol.sdp.answer import HostCandidate, NegotiationError, build_answer, negotiate
+from whipway.protocol.sdp.answer import NegotiationError, build_answer, negotiate
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import Description, parse_description
 from whipway.protocol.sdp.grammar import MAX_BODY_BYTES, MAX_LINES
 
 OFFERS = Path(__file__).parents[2] / "tests" / "data" / "offers"
 FINGERPRINT = ":".join(["AB"] * 32)
-CANDIDATES = [HostCandidate("192.0.2.1", 5000), HostCandidate("2001:db8::1", 5000)]
+CANDIDATES = [HostCandidate("192.0.2.1", 5000), HostCandidate("2001:db8::1", 5000, "tcp")]
 
 
 def target(data: bytes) -> bool:

@@ -53,6 +53,8 @@ class Kind(IntEnum):
     """Many packets in a row, some of which are lost."""
     HUSH = 10
     """The client says nothing any more, for some seconds."""
+    RESTART = 11
+    """The client restarts ICE, from its address or another, and perhaps does not make use of it."""
 
 
 class Repeat(IntEnum):
@@ -100,8 +102,7 @@ def apply(network: Network, real: list[bytes], step: Step) -> None:
         case (Kind.MUTATED, index, how):
             network.inject(spoil(real[index % len(real)], Script(how)))
         case ((Kind.RTP | Kind.RTCP) as kind, data):
-            for protected in protect(client, data, is_rtcp=kind is Kind.RTCP):
-                network.inject(protected)
+            inject(network, protect(client, data, is_rtcp=kind is Kind.RTCP))
         case (Kind.WAIT, seconds):
             network.run(seconds)
         case (Kind.LOSE, kind, count):
@@ -120,9 +121,27 @@ def apply(network: Network, real: list[bytes], step: Step) -> None:
         case (Kind.SERIES, kind, count, pattern) if client.srtp is not None:
             with suppress(Error):
                 send_series(network, kind, count, pattern)
+        case (Kind.RESTART, elsewhere, is_taken):
+            restart(network, elsewhere, is_taken)
         case (Kind.HUSH, seconds):
             client._next_check = None
             network.run(seconds)
+
+
+def inject(network: Network, datagrams: list[bytes]) -> None:
+    """Hand the session all of them."""
+    for data in datagrams:
+        network.inject(data)
+
+
+def restart(network: Network, elsewhere: bool, is_taken: bool) -> None:
+    """Restart ICE, and check with the new credentials or not."""
+    client = network.client
+    client.next_address = ELSEWHERE if elsewhere else None
+    update = network.session.ice.update(client.restart(), ["*"])
+    if is_taken:
+        client.take_restart(update.fragment, network.now)
+        network.run(0.1)
 
 
 def repeat(client: WhipClient, how: Repeat, number: int) -> None:
@@ -156,6 +175,7 @@ def assert_legal(network: Network) -> None:
     assert kinds.count(Ended) == (session.ended is not None)
     assert Ended not in kinds[:-1]
     assert all(count > 0 for count in session.drops().values())
+    assert len(session.ice.ufrags) <= 2
     if session.state is SessionState.LIVE:
         settle(network)
         assert (session.silent_for(network.now) or 0.0) <= MAX_SILENCE
@@ -212,6 +232,7 @@ _READERS: dict[Kind, Callable[[Script], Iterable[Any]]] = {
     Kind.REPEAT: lambda script: (Repeat(script.choose(len(Repeat))), script.number(2)),
     Kind.SERIES: lambda script: (_track(script), script.number() % 128, script.number()),
     Kind.HUSH: lambda script: (script.number() / 32,),
+    Kind.RESTART: lambda script: (script.choose(2) == 1, script.choose(2) == 1),
 }
 
 
@@ -225,12 +246,14 @@ def seeds() -> list[bytes]:
     mutated = bytes((Kind.MUTATED, 0, 0, 3, 7, 0, 0, Kind.MUTATED, 1, 0, 20, 1, 0, 0))
     wait, hush = bytes((Kind.WAIT, 40)), bytes((Kind.HUSH, 180))
     series = bytes((Kind.SERIES, 1, 90, 0x5A))
+    restarts = [bytes((Kind.RESTART, elsewhere, 1)) for elsewhere in (0, 1)] + [bytes((Kind.RESTART, 1, 0))]
     repeats = b"".join(bytes((Kind.REPEAT, how, 0, 7)) for how in Repeat) + bytes((Kind.REPEAT, 1, 0, 0))
     return [
         b"\x01\x00" + picture + sounds,
         b"\x01\x35" + picture + lost + picture + wait + picture + sounds + repeats,
         b"\x01\x1a" + picture + series + wait + lost + picture + repeats + series + picture + hush,
         b"\x01\x05" + picture + series + repeats + bytes((Kind.LOSE, 1, 0x20, 0)) + series + picture,
+        b"\x01\x01" + (picture + sounds).join(restarts) + wait + picture + hush + restarts[0],
         b"\x01\x00" + rtp + rtcp + raw + mutated + wait,
         b"\x00\x00" + raw + mutated + wait,
     ]

@@ -1,7 +1,9 @@
-"""The command line: `whipway serve`, `whipway config`, `whipway --version`."""
+"""The command line: `whipway serve`, `whipway config`, `whipway token`, `whipway --version`."""
 
 import asyncio
+import json
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -11,10 +13,12 @@ from urllib.parse import quote
 import structlog
 import typer
 import uvloop
+from pydantic import ValidationError
 
 from whipway import __version__
-from whipway.config import ConfigError, LogSettings, Settings, load_settings
+from whipway.config import ConfigError, LogSettings, Settings, Token, load_settings
 from whipway.gateway import Gateway, StartError
+from whipway.streams.tokens import make_token
 
 app = typer.Typer(
     help="Whipway: live H.264 and Opus in by WHIP (RFC 9725), out by RTMP.",
@@ -68,6 +72,29 @@ def show_config(config: ConfigOption = None, settings: SetOption = None) -> None
     print(_load(config, settings).model_dump_json(indent=2))
 
 
+@app.command()
+def token(
+    streams: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--streams", help="A stream name it may publish, `*` for any characters. May be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Make a bearer token and print it with its entry for the configuration.
+
+    The entry holds only a hash: the token itself is shown here and never again.
+    """
+    made, digest = make_token(secrets.token_bytes)
+    try:
+        entry = Token(hash=digest, streams=streams or ["*"])
+    except ValidationError as error:
+        _fail(f"--streams: {error.errors()[0]['msg']}", EXIT_BAD_CONFIGURATION)
+        raise AssertionError from None  # _fail does not return.
+    print(f"Token: {made}\n\n[[auth.tokens]]\nhash = {json.dumps(entry.hash)}")
+    print(f"streams = {json.dumps(entry.streams, ensure_ascii=False)}")
+
+
 def main() -> None:
     """Entry point of the `whipway` command."""
     app()
@@ -91,7 +118,9 @@ def _print_addresses(gateway: Gateway) -> None:
     print(f"Whipway {__version__}")
     print(f"  Page      {gateway.http_url}/")
     print(f"  WHIP URL  {gateway.http_url}/p/webrtc?{query}")
-    print(f"  Play URL  {stream_url}/my-stream", flush=True)
+    print(f"  Play URL  {stream_url}/my-stream", flush=gateway.token is None)
+    if gateway.token is not None:
+        print(f"  Token     {gateway.token}  (for this run; `whipway token` makes lasting ones)", flush=True)
 
 
 def _load(config: Path | None, flags: list[str] | None) -> Settings:

@@ -9,39 +9,35 @@ import contextlib
 import resource
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple, TypeVar
 
 import structlog
-import uvicorn
 
-from whipway.config import Settings
+from whipway.config import Settings, Token
 from whipway.origin.server import OriginServer
+from whipway.streams.admission import Admission, make_admission
 from whipway.streams.sessions import SessionDirectory
+from whipway.streams.tokens import make_token
 from whipway.web.app import make_app
-from whipway.web.http import HttpProtocol
+from whipway.web.server import HttpServer
+from whipway.web.tls import TlsError, TlsFiles
 from whipway.worker.addresses import announced_addresses
+from whipway.worker.egress import EgressPolicy
 from whipway.worker.link import LocalLink
-from whipway.worker.sockets import bind_tcp, bind_udp
+from whipway.worker.sockets import bind_media, bind_tcp
 from whipway.worker.worker import Worker
 
 SESSION_ID_BYTES = 24
-HTTP_STOP_TIMEOUT = 1
-"""Seconds, the last resort: connections give up by themselves after web.http.STOP_TIMEOUT, without a trace in
-the log, where uvicorn cancels what is left and logs that as an error."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger("gateway")
 
 
 class StartError(Exception):
     """The server cannot start. The message is one line and names the configuration key."""
-
-
-class _HttpServer(uvicorn.Server):
-    """Uvicorn without its own signal handling: the gateway decides when it stops."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Gateway:
@@ -51,58 +47,52 @@ class Gateway:
         self._settings = settings
         self._origin = OriginServer()
         self._link = LocalLink()
+        self._directory: SessionDirectory | None = None
+        self._admission: Admission | None = None
         self._worker: Worker | None = None
-        self._http: _HttpServer | None = None
+        self._http: HttpServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.http_port = self.media_port = self.rtmp_port = 0
+        self.token: str | None = None
+        """Made for this run, where authentication is on and nothing else is set up to authenticate by."""
 
     async def start(self) -> None:
         """Bind and serve. Raises StartError."""
         _raise_descriptor_limit()
-        http, media, rtmp = self._bind()
-        if rtmp is not None:
-            await self._origin.start(rtmp)
-        self._worker = self._make_worker(media)
+        tls = self._load_tls()
+        self._admission = self._make_admission()
+        self._check_egress()
+        sockets = self._bind()
+        if sockets.rtmp is not None:
+            await self._origin.start(sockets.rtmp)
+        egress = self._make_egress(sockets)
+        self._worker = self._make_worker(sockets, egress)
         self._link.attach(self._worker)
-        directory = SessionDirectory(
-            self._link,
-            lambda: secrets.token_urlsafe(SESSION_ID_BYTES),
-            self._settings.session.max_sessions,
-            takes_over=self._settings.session.on_conflict == "takeover",
-        )
-        public_url = self._settings.http.public_url
+        await self._worker.start()
+        self._directory = self._make_directory(egress)
         app = make_app(
-            directory,
-            default_stream_url=self.stream_url,
-            public_url=str(public_url) if public_url else None,
+            self._directory, self._settings, default_stream_url=self.stream_url, admission=self._admission
         )
-        self._http = _HttpServer(
-            uvicorn.Config(
-                app,
-                http=HttpProtocol,
-                log_config=None,
-                log_level="error",  # Whatever else a peer can make it say is no news.
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=HTTP_STOP_TIMEOUT,
-            )
-        )
+        self._http = HttpServer(app, sockets.http, tls)
         self._tasks = [
-            asyncio.create_task(directory.follow_events(), name="session events"),
-            asyncio.create_task(self._http.serve(sockets=[http]), name="http"),
+            asyncio.create_task(self._directory.follow_events(), name="session events"),
+            asyncio.create_task(self._http.serve(), name="http"),
         ]
         while not self._http.started:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
         """End all sessions politely, then everything else."""
+        if self._directory is not None:
+            self._directory.drain()
         if self._worker is not None:
             self._worker.close()
         self._link.close()
         if self._http is not None:
             self._http.should_exit = True
         await asyncio.gather(*self._tasks)
+        if self._admission is not None:
+            await self._admission.close()
         await self._origin.stop()
 
     @property
@@ -110,7 +100,8 @@ class Gateway:
         """The page to open."""
         if self._settings.http.public_url:
             return str(self._settings.http.public_url).rstrip("/")
-        return f"http://{_for_url(self._settings.http.host)}:{self.http_port}"
+        scheme = "https" if self._settings.tls.cert else "http"
+        return f"{scheme}://{_for_url(self._settings.http.host)}:{self.http_port}"
 
     @property
     def stream_url(self) -> str | None:
@@ -119,41 +110,115 @@ class Gateway:
             return None
         return f"rtmp://{_for_url(self._settings.rtmp.host)}:{self.rtmp_port}/live"
 
-    def _bind(self) -> tuple[socket.socket, socket.socket, socket.socket | None]:
+    def _load_tls(self) -> TlsFiles | None:
+        files = self._settings.tls
+        if files.cert is None or files.key is None:
+            return None
+        try:
+            return TlsFiles(files.cert, files.key)
+        except TlsError as error:
+            raise StartError(str(error)) from None
+
+    def _make_admission(self) -> Admission | None:
+        auth = self._settings.auth
+        is_on = auth.enabled == "on" or (
+            auth.enabled == "auto" and (auth.is_configured or _is_exposed(self._settings))
+        )
+        if not is_on:
+            return None
+        made: list[Token] = []
+        if not auth.is_configured:
+            self.token, digest = make_token(secrets.token_bytes)
+            made.append(Token(hash=digest, streams=["*"]))
+        try:
+            return make_admission(auth, extra_tokens=made)
+        except ValueError as error:
+            raise StartError(f"auth.jwks: {error}") from None
+
+    def _bind(self) -> "_Sockets":
         settings = self._settings
         with contextlib.ExitStack() as undo:
 
-            def bind(key: str, make: object, host: str, port: int) -> socket.socket:
+            def bind(key: str, make: Callable[[str, int], T], host: str, port: int) -> T:
                 try:
-                    bound: socket.socket = make(host, port)  # type: ignore[operator]
+                    return make(host, port)
                 except (OSError, UnicodeError) as error:  # The latter: a host that is no DNS name.
                     reason = getattr(error, "strerror", None) or error
                     raise StartError(f"{key}: cannot listen on {host}:{port}: {reason}") from None
-                undo.callback(bound.close)
-                return bound
 
-            http = bind("http.port", bind_tcp, settings.http.host, settings.http.port)
-            media = bind("media.port", bind_udp, str(settings.media.host), settings.media.port)
+            http = undo.enter_context(bind("http.port", bind_tcp, settings.http.host, settings.http.port))
+            media, media_tcp = bind(
+                "media.port",
+                lambda host, port: bind_media(host, port, tcp=settings.media.tcp),
+                str(settings.media.host),
+                settings.media.port,
+            )
+            undo.enter_context(media)
+            if media_tcp is not None:
+                undo.enter_context(media_tcp)
             rtmp = None
             if settings.rtmp.enabled:
-                rtmp = bind("rtmp.port", bind_tcp, settings.rtmp.host, settings.rtmp.port)
+                rtmp = undo.enter_context(bind("rtmp.port", bind_tcp, settings.rtmp.host, settings.rtmp.port))
                 self.rtmp_port = rtmp.getsockname()[1]
             undo.pop_all()
         self.http_port, self.media_port = http.getsockname()[1], media.getsockname()[1]
-        return http, media, rtmp
+        return _Sockets(http, media, media_tcp, rtmp)
 
-    def _make_worker(self, media: socket.socket) -> Worker:
+    def _make_egress(self, sockets: "_Sockets") -> EgressPolicy:
+        own: list[tuple[str, int]] = []
+        if sockets.rtmp is not None:
+            host, port = sockets.rtmp.getsockname()[:2]
+            own = [(address, port) for address in (host, *announced_addresses(ip_address(host), []))]
+        return EgressPolicy(self._settings.egress.allow, own=own)
+
+    def _check_egress(self) -> None:
+        try:
+            EgressPolicy(self._settings.egress.allow)
+        except ValueError as error:
+            raise StartError(f"egress.allow: {error}") from None
+
+    def _make_worker(self, sockets: "_Sockets", egress: EgressPolicy) -> Worker:
         settings = self._settings
         addresses = announced_addresses(settings.media.host, settings.media.public_addresses)
         port = settings.media.public_port or self.media_port
         return Worker(
-            media,
+            sockets.media,
             announced=[(address, port) for address in addresses],
             post_event=self._link.post_event,
             setup_timeout=settings.session.setup_timeout,
             silence_timeout=settings.session.silence_timeout,
             takeover_after=settings.session.takeover_after,
+            egress=egress,
+            tcp_listener=sockets.media_tcp,
         )
+
+    def _make_directory(self, egress: EgressPolicy) -> SessionDirectory:
+        return SessionDirectory(
+            self._link,
+            lambda: secrets.token_urlsafe(SESSION_ID_BYTES),
+            self._settings.session.max_sessions,
+            takes_over=self._settings.session.on_conflict == "takeover",
+            egress=egress,
+            sessions_per_address=self._settings.limits.sessions_per_address,
+        )
+
+
+class _Sockets(NamedTuple):
+    http: socket.socket
+    media: socket.socket
+    media_tcp: socket.socket | None
+    rtmp: socket.socket | None
+
+
+def _is_exposed(settings: Settings) -> bool:
+    """Tell whether others than this machine can reach the HTTP server, directly or through a proxy."""
+    http = settings.http
+    if http.public_url is not None or http.trusted_proxies:
+        return True
+    try:
+        return not ip_address(http.host).is_loopback
+    except ValueError:
+        return http.host != "localhost"
 
 
 def _raise_descriptor_limit() -> None:

@@ -6,11 +6,22 @@ nothing more is read from it, so that a peer that asks for answers without end i
 """
 
 import asyncio
+import socket
 from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar, cast
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to take what was written to it before its connection is cut."""
+KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
+"""A peer whose machine vanished is noticed after 40 s."""
+
+
+def keep_alive(listener: socket.socket) -> None:
+    """Have the kernel look after the connections that a listening socket accepts: they inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class StreamMachine(Protocol):

@@ -20,12 +20,12 @@ from tests.peers.whip_client import WhipClient, picture, sound
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.dtls import generate_certificate
 from whipway.protocol.ice import Address
-from whipway.protocol.sdp.answer import HostCandidate
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.session.acceptance import accept_offer
 from whipway.session.events import Ended, Event
 from whipway.session.session import Session, Timeouts
 
-SERVER = HostCandidate("203.0.113.1", 5000)
+SERVER = ("203.0.113.1", 5000)
 CERTIFICATE = generate_certificate()
 PICTURE_RATE = 30
 SOUND_RATE = 50
@@ -104,6 +104,8 @@ class Network:
         self.client = client
         self.up = up or Path()
         self.down = down or Path()
+        self.dead: set[Address] = set()
+        """Addresses of the client that nothing comes from and nothing reaches."""
         self.now = 0.0
         self.events: list[Event] = []
         self.times: list[float] = []
@@ -138,6 +140,8 @@ class Network:
         """Take what both ends have to say and put it on its way."""
         for data, _ in self.client.datagrams_to_send():
             self._send(data, self.client.address, self.up, to_session=True)
+        for data, addr in self.client.checks_to_send():
+            self._send(data, addr, self.up, to_session=True)
         for data, addr in self.session.datagrams_to_send():
             self._send(data, addr, self.down, to_session=False)
         for event in self.session.events():
@@ -201,12 +205,12 @@ class Network:
     def _deliver(self, to_session: bool, data: bytes, addr: Address) -> None:
         if to_session:
             self.session.receive_datagram(data, addr, self.now)
-        elif addr == self.client.address:
+        elif addr in (self.client.address, self.client.old_address, self.client.next_address):
             self.client.receive_datagram(data, SERVER, self.now)
 
     def _send(self, data: bytes, addr: Address, path: Path, *, to_session: bool) -> None:
         random = self._random.random
-        if path.loses(data, random):
+        if path.loses(data, random) or addr in self.dead:
             return
         copies = 2 if is_media(data) and random() < path.duplication else 1
         for _ in range(copies):
@@ -222,15 +226,16 @@ def make_network(
     down: Path | None = None,
     tick: float = 0.0,
     seed: int = 7,
+    random_seed: int = 3,
 ) -> Network:
-    """A client whose offer was just accepted."""
+    """A client whose offer was just accepted, by a server whose own chance is that of `random_seed`."""
     client = client or WhipClient()
     accepted = accept_offer(
         client.offer,
         certificate=CERTIFICATE,
-        candidates=[SERVER],
+        candidates=[HostCandidate(*SERVER)],
         timeouts=timeouts or Timeouts(),
-        random=Random(3).randbytes,
+        random=Random(random_seed).randbytes,
         now=0.0,
     )
     client.take_answer(accepted.answer, 0.0)

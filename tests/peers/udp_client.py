@@ -45,7 +45,7 @@ class UdpClient:
 
     def flush(self) -> None:
         """Send what the machine has to send."""
-        for data, _ in self.machine.datagrams_to_send():
+        for data, _ in self.machine.datagrams_to_send() + self.machine.checks_to_send():
             self.send(data)
 
     def send(self, data: bytes) -> None:

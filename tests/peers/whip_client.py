@@ -6,7 +6,8 @@ sender of H.264 and Opus that sends what it is told when it is told. What the se
 in `received`. Taken from the project itself are only STUN, DTLS, SRTP and the packet formats.
 
 What a browser's sender does beyond that is switched on by fields: it repairs what NACK asks for (`repair`),
-numbers all its packets for transport-wide feedback, and answers reference times.
+numbers all its packets for transport-wide feedback, and answers reference times. It also restarts ICE
+(`restart`, `take_restart`): media go on over the old path until a check on the new one was answered.
 """
 
 from dataclasses import dataclass, field
@@ -114,6 +115,17 @@ class Source:
 
 
 @dataclass
+class Restart:
+    """Credentials that no check was answered for yet."""
+
+    ufrag: str
+    pwd: str
+    username: bytes = b""
+    key: bytes = b""
+    next_check: float | None = None
+
+
+@dataclass
 class WhipClient:
     """`kinds` are the media descriptions in their order; `setup` is the offer's `a=setup`."""
 
@@ -129,6 +141,8 @@ class WhipClient:
     speaks_dtls: bool = True
     seed: int = 1
     address: Address = ("192.0.2.7", 40_000)
+    transport: str = "udp"
+    """Of the server's candidate that is used."""
     repair: str = "none"
     """What NACK is offered for video and how it is answered: "rtx" (on an SSRC of its own), "same" (the very
     same packet once more), "ignored" (offered, and never answered), "none" (not offered)."""
@@ -165,6 +179,13 @@ class WhipClient:
         self._sent = History(self.history)
         self._transport_sequence = 0xFFFF - 500
         self._reference_times: dict[int, ReferenceTime] = {}
+        self.next_address: Address | None = None
+        """Where checks come from while ICE restarts, and everything after that; None: where it always was."""
+        self.old_address: Address | None = None
+        self.pending: Restart | None = None
+        self._restarts = 0
+        self._keys: list[bytes] = []
+        self._checks: list[bytes] = []
         self._is_checked = False
         self._next_check: float | None = None
         self._datagrams: list[bytes] = []
@@ -254,12 +275,12 @@ class WhipClient:
 
     def take_answer(self, answer: str, now: float) -> None:
         """Learn where the server is and begin to check."""
-        values = dict(
-            line[2:].split(":", 1) for line in answer.splitlines() if line.startswith("a=") and ":" in line
-        )
+        values = _attributes(answer)
         self._username = f"{values['ice-ufrag']}:{self.ufrag}".encode()
         self._key = values["ice-pwd"].encode()
-        candidate = values["candidate"].split()
+        self._keys = [self._key]
+        candidates = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
+        candidate = next(each for each in candidates if each[2] == self.transport)
         self.server = (candidate[4], int(candidate[5]))
         algorithm, digest = values["fingerprint"].split()
         self._dtls = DtlsTransport(
@@ -268,6 +289,38 @@ class WhipClient:
             fingerprints=[Fingerprint(algorithm, bytes.fromhex(digest.replace(":", "")))],
         )
         self._next_check = now if self.checks else None
+
+    def trickle(self, *candidates: str) -> str:
+        """The fragment that tells of these candidates, in the words of `a=candidate`."""
+        return self._fragment(self.ufrag, self.pwd, candidates)
+
+    def restart(self, *candidates: str) -> str:
+        """New credentials, and the fragment that restarts ICE with them. An earlier restart is given up."""
+        self._restarts += 1
+        self.pending = Restart(f"peer{self._restarts}", f"a+password+of+restart+{self._restarts}")
+        return self._fragment(self.pending.ufrag, self.pending.pwd, candidates)
+
+    def take_restart(self, fragment: str, now: float) -> None:
+        """Learn the server's new credentials, and begin to check from `next_address`."""
+        assert self.pending is not None
+        values = _attributes(fragment)
+        self.pending.username = f"{values['ice-ufrag']}:{self.pending.ufrag}".encode()
+        self.pending.key = values["ice-pwd"].encode()
+        self._keys.append(self.pending.key)
+        self.pending.next_check = now if self.checks else None
+
+    def _fragment(self, ufrag: str, pwd: str, candidates: tuple[str, ...]) -> str:
+        lines = [
+            "a=ice-options:trickle ice2",
+            f"a=group:BUNDLE {' '.join(self.kinds)}",
+            f"m={self.kinds[0]} 9 UDP/TLS/RTP/SAVPF 0",
+            f"a=mid:{self.kinds[0]}",
+            f"a=ice-ufrag:{ufrag}",
+            f"a=ice-pwd:{pwd}",
+            *(f"a=candidate:{candidate}" for candidate in candidates),
+            "a=end-of-candidates",
+        ]
+        return "".join(f"{line}\r\n" for line in lines)
 
     # The verbs
 
@@ -290,6 +343,10 @@ class WhipClient:
         self._now = now
         if self._next_check is not None and self._next_check <= now:
             self.check(now)
+        if (pending := self.pending) is not None and pending.next_check is not None:
+            if pending.next_check <= now:
+                self._checks.append(self.stun(pending.username, pending.key))
+                pending.next_check = now + CHECK_INTERVAL
         if self.speaks_dtls and (at := self._dtls.deadline(now)) is not None and at <= now:
             self._dtls.handle_timeout(now)
             self._take_dtls_events()
@@ -297,6 +354,8 @@ class WhipClient:
     def deadline(self, now: float) -> float | None:
         """When `handle_timeout` is wanted."""
         wanted = [self._next_check, self._dtls.deadline(now) if self.speaks_dtls else None]
+        if self.pending is not None:
+            wanted.append(self.pending.next_check)
         return min((at for at in wanted if at is not None), default=None)
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
@@ -305,6 +364,11 @@ class WhipClient:
         # DTLS first: a Finished goes before the media that it permits.
         handshake = self._dtls.datagrams_to_send() if self.speaks_dtls else []
         return [(data, self.server) for data in handshake + datagrams]
+
+    def checks_to_send(self) -> list[tuple[bytes, Address]]:
+        """Checks with the credentials of a restart, and where they come from."""
+        checks, self._checks = self._checks, []
+        return [(data, self.next_address or self.address) for data in checks]
 
     def events(self) -> list[DtlsEvent]:
         """What became of DTLS since the last call."""
@@ -338,12 +402,24 @@ class WhipClient:
 
     def _take_response(self, data: bytes, now: float) -> None:
         assert parse_message(data).message_class is MessageClass.SUCCESS
-        assert verify_integrity(data, self._key)
+        [key] = [key for key in self._keys if verify_integrity(data, key)]
+        if self.pending is not None and key == self.pending.key:
+            self._finish_restart(self.pending)
+        elif key != self._key:
+            return
         if not self._is_checked:
             self._is_checked = True
             self._next_check = now + CONSENT_INTERVAL
             if self.speaks_dtls:
                 self._dtls.start(now)
+
+    def _finish_restart(self, restart: Restart) -> None:
+        self.old_address, self.address = self.address, self.next_address or self.address
+        self.next_address = self.pending = None
+        self.ufrag, self.pwd = restart.ufrag, restart.pwd
+        self._username, self._key = restart.username, restart.key
+        if self._next_check is not None:
+            self._next_check = self._now + CONSENT_INTERVAL
 
     def _take_dtls_events(self) -> None:
         for event in self._dtls.events():
@@ -470,3 +546,8 @@ class WhipClient:
         """Send BYE for some tracks, by default for all."""
         ssrcs = tuple(self.sources[kind].ssrc for kind in kinds or self.kinds)
         self.send_rtcp(Goodbye(ssrcs, "done").serialize())
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """Attributes with a value, of each name the last one."""
+    return dict(line[2:].split(":", 1) for line in text.splitlines() if line.startswith("a=") and ":" in line)

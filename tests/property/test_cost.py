@@ -9,6 +9,7 @@ from time import process_time
 import pytest
 
 from whipway.failures import ParseError
+from whipway.protocol.ice import IceAgent
 from whipway.protocol.rtcp.extended import DelayReport, LastReceiverReport
 from whipway.protocol.rtcp.packets import (
     Goodbye,
@@ -18,9 +19,11 @@ from whipway.protocol.rtcp.packets import (
     SourceDescription,
 )
 from whipway.protocol.rtcp.transport import GenericNack
-from whipway.protocol.sdp.answer import HostCandidate, TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.answer import TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import Mid, PayloadType, Ssrc, parse_description
 from whipway.protocol.sdp.grammar import MAX_BODY_BYTES, MAX_LINES
+from whipway.session.ice_session import IceSession
 from whipway.session.receiver import Receiver
 
 MAX_DATAGRAM_BYTES = 1400
@@ -136,6 +139,19 @@ def cost_of_offer(body: str) -> float:
     except ParseError:
         pass
     return process_time() - begin
+
+
+def test_a_fragment():
+    """The dearest line is a candidate: all that a fragment may hold."""
+    negotiation = negotiate(parse_description(offer()))
+    agent = IceAgent(ufrag="here", pwd="p" * 24, remote_ufrag=negotiation.remote_ufrag)
+    session = IceSession(agent, negotiation, [HostCandidate("192.0.2.1", 5000)], bytes)
+    body = "m=video 9 RTP/AVP 0\na=mid:0\n" + filled("a=candidate:{0} 1 udp 1 1.1.1.1 9 typ host", 1500)
+    assert len(body) <= MAX_BODY_BYTES
+    begin = process_time()
+    session.update(body, ["*"])
+    assert process_time() - begin < MAX_OFFER_SECONDS
+    assert session.candidates + session.candidates_discarded == 1500
 
 
 @pytest.mark.parametrize("body", OFFERS.values(), ids=OFFERS)

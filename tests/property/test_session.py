@@ -40,7 +40,10 @@ repeat = st.tuples(st.just(Kind.REPEAT), st.sampled_from(Repeat), st.integers(0,
 series = st.tuples(
     st.just(Kind.SERIES), st.sampled_from(["audio", "video"]), st.integers(0, 90), st.integers(0, 255)
 )
-steps = st.lists(st.one_of(raw, mutated, rtp, rtcp, wait, lose, picture, sound, repeat, series), max_size=25)
+restart = st.tuples(st.just(Kind.RESTART), st.booleans(), st.booleans())
+steps = st.lists(
+    st.one_of(raw, mutated, rtp, rtcp, wait, lose, picture, sound, repeat, series, restart), max_size=25
+)
 shapes = st.binary(min_size=1, max_size=1).map(Script).map(read_publisher)
 
 

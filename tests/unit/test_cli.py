@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -74,6 +76,46 @@ def test_config_prints_what_is_in_force(
     assert run(monkeypatch, "config", "-c", str(file), "-s", "rtmp.port=3") == 0
     tree = json.loads(capsys.readouterr().out)
     assert [tree[section]["port"] for section in ("http", "media", "rtmp")] == [1, 2, 3]
+
+
+def test_a_token_and_the_hash_that_knows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "token", "--streams", "studio-*", "--streams", 'a "b"') == 0
+    out = capsys.readouterr().out
+    token = out.splitlines()[0].removeprefix("Token: ")
+    entry = tomllib.loads(out.partition("\n")[2])["auth"]["tokens"][0]
+    assert entry["streams"] == ["studio-*", 'a "b"']
+    assert entry["hash"] == f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    assert len(token) >= 43  # 256 bits in base64
+
+
+def test_every_token_is_another(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "token") == run(monkeypatch, "token") == 0
+    tokens = re.findall(r"Token: (\S+)", capsys.readouterr().out)
+    assert len(set(tokens)) == 2
+
+
+def test_a_token_for_no_stream_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "token", "--streams", "") == cli.EXIT_BAD_CONFIGURATION
+    assert capsys.readouterr().err.startswith("whipway: --streams: ")
+
+
+def test_the_token_of_a_run_is_printed() -> None:
+    async def first_lines() -> str:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "serve", *FREE_PORTS, "--set", "auth.enabled=on", env=ENVIRONMENT, stdout=PIPE
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(15):
+            lines = [await process.stdout.readline() for _ in range(5)]
+            process.terminate()
+            await process.wait()
+        return b"".join(lines).decode()
+
+    assert re.search(r"^  Token     \S{43,}  \(for this run", asyncio.run(first_lines()), re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["serve", "config"])

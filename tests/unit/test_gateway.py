@@ -1,11 +1,14 @@
 import asyncio
+import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
+from tests.peers.certificates import write_certificate
 from tests.peers.rtmp_client import HOST, RtmpPlayer
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
@@ -103,9 +106,16 @@ async def test_stop_hangs_up_on_idle_http_clients() -> None:
         await writer.wait_closed()
 
 
-@pytest.mark.parametrize("key", ["http.port", "media.port", "rtmp.port"])
-async def test_a_port_in_use_is_named(key: str) -> None:
-    kind = socket.SOCK_DGRAM if key == "media.port" else socket.SOCK_STREAM
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("http.port", socket.SOCK_STREAM),
+        ("media.port", socket.SOCK_DGRAM),
+        ("media.port", socket.SOCK_STREAM),
+        ("rtmp.port", socket.SOCK_STREAM),
+    ],
+)
+async def test_a_port_in_use_is_named(key: str, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind((HOST, 0))
         if kind is socket.SOCK_STREAM:
@@ -114,7 +124,10 @@ async def test_a_port_in_use_is_named(key: str) -> None:
         gateway = Gateway(settings(**{key: str(port)}))
         with pytest.raises(StartError) as caught:
             await gateway.start()
-    assert str(caught.value) == f"{key}: cannot listen on {HOST}:{port}: Address already in use"
+    message = f"{key}: cannot listen on {HOST}:{port}: Address already in use"
+    if (key, kind) == ("media.port", socket.SOCK_STREAM):
+        message += " (by TCP, which media.tcp = false does without)"
+    assert str(caught.value) == message
     # What never started can be stopped all the same.
     await gateway.stop()
 
@@ -134,7 +147,8 @@ async def test_without_an_origin_there_is_no_stream_url() -> None:
 
 
 async def test_the_public_url_stands_for_the_server() -> None:
-    async with running(http__public_url="https://whip.example/") as gateway, httpx.AsyncClient() as http:
+    changes = {"http__public_url": "https://whip.example/", "auth__enabled": "off"}
+    async with running(**changes) as gateway, httpx.AsyncClient() as http:
         assert gateway.http_url == "https://whip.example"
         response = await http.post(
             f"http://{HOST}:{gateway.http_port}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}",
@@ -240,3 +254,110 @@ async def test_a_descriptor_limit_that_stays(
         async with running() as gateway:
             assert gateway.http_port
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 256
+
+
+# HTTPS
+
+
+async def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    trusting = httpx.AsyncClient(verify=files.client_context())
+    async with running(tls__cert=str(files.cert), tls__key=str(files.key)) as gateway, trusting as http:
+        assert gateway.http_url == f"https://{HOST}:{gateway.http_port}"
+        client, location = await publish(gateway, http)
+        assert location.startswith(f"{gateway.http_url}/p/webrtc/")
+        assert (await http.delete(location)).status_code == 200
+        client.close()
+
+
+async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    with pytest.raises(StartError) as caught:
+        await Gateway(settings(tls__cert=str(files.key), tls__key=str(files.key))).start()
+    assert str(caught.value).startswith("tls.cert: ") and "\n" not in str(caught.value)
+
+
+async def test_a_renewed_certificate_is_shown_to_the_next_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whipway.web.server.REFRESH_TICKS", 1)
+    files = write_certificate(tmp_path)
+    async with running(tls__cert=str(files.cert), tls__key=str(files.key)) as gateway:
+        renewed = write_certificate(tmp_path, "renewed")
+        os.replace(renewed.key, files.key)
+        os.replace(renewed.cert, files.cert)
+
+        async def is_shown() -> bool:
+            try:
+                async with httpx.AsyncClient(verify=files.client_context()) as http:
+                    return (await http.get(gateway.http_url)).status_code == 200
+            except httpx.ConnectError:
+                return False
+
+        async with asyncio.timeout(5):
+            while not await is_shown():
+                await asyncio.sleep(0.05)
+
+
+# Who may publish
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_on"),
+    [
+        ({}, False),
+        ({"auth__enabled": "on"}, True),
+        ({"http__host": "localhost"}, False),
+        ({"http__host": "0.0.0.0"}, True),
+        ({"http__host": "0.0.0.0", "auth__enabled": "off"}, False),
+        ({"http__public_url": "https://whip.example"}, True),
+        ({"http__trusted_proxies": "127.0.0.1"}, True),
+    ],
+)
+async def test_strangers_need_a_token(changes: dict[str, str], is_on: bool) -> None:
+    async with running(**changes) as gateway, httpx.AsyncClient() as http:
+        assert (gateway.token is not None) == is_on
+        url = f"http://{HOST}:{gateway.http_port}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        answer = await http.post(url, content=WhipClient().offer, headers=SDP)
+        assert answer.status_code == (401 if is_on else 201)
+        if is_on:
+            told = SDP | {"Authorization": f"Bearer {gateway.token}"}
+            assert (await http.post(url, content=WhipClient().offer, headers=told)).status_code == 201
+
+
+async def test_no_token_is_made_where_there_is_another_way() -> None:
+    async with running(auth__jwt_secret="s" * 32) as gateway, httpx.AsyncClient() as http:
+        assert gateway.token is None
+        url = f"{gateway.http_url}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        assert (await http.post(url, content=WhipClient().offer, headers=SDP)).status_code == 401
+
+
+async def test_keys_that_cannot_be_read_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StartError) as caught:
+        await Gateway(settings(auth__jwks=str(tmp_path / "missing"))).start()
+    assert str(caught.value).startswith("auth.jwks: ") and "\n" not in str(caught.value)
+
+
+# Where streams may go
+
+
+@pytest.mark.parametrize(
+    ("allow", "status"), [("", 403), ("127.0.0.0/8", 201), ("public", 403), ("127.0.0.2,127.0.0.1", 201)]
+)
+async def test_other_servers_of_this_machine_have_to_be_allowed(allow: str, status: int) -> None:
+    async with running(egress__allow=allow) as gateway, httpx.AsyncClient() as http:
+        query = f"stream_name=one&stream_url=rtmp://{HOST}:9/live"
+        answer = await http.post(
+            f"{gateway.http_url}/p/webrtc?{query}", content=WhipClient().offer, headers=SDP
+        )
+        assert answer.status_code == status
+        if status == 403:
+            assert "egress.allow" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+async def test_the_own_origin_is_always_allowed(host: str) -> None:
+    async with running(rtmp__host="0.0.0.0") as gateway, httpx.AsyncClient() as http:
+        query = f"stream_name=one&stream_url=rtmp://{host}:{gateway.rtmp_port}/live"
+        url = f"{gateway.http_url}/p/webrtc?{query}"
+        assert (await http.post(url, content=WhipClient().offer, headers=SDP)).status_code == 201

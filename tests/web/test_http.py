@@ -14,8 +14,9 @@ from tests.peers.rtmp_client import HOST
 from tests.peers.waiting import until
 
 from whipway.config import load_settings
-from whipway.gateway import HTTP_STOP_TIMEOUT, Gateway
-from whipway.web import http, whip
+from whipway.gateway import Gateway
+from whipway.web import bodies, http, server
+from whipway.web.rate_limits import RateLimiter
 
 pytestmark = pytest.mark.anyio
 
@@ -121,10 +122,11 @@ async def served(quiet: None) -> AsyncIterator[Served]:
 
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No peer makes this server log anything, least of all a traceback."""
+    """No peer makes this server log anything beyond its requests, least of all a traceback."""
     caplog.set_level(logging.WARNING)
     with structlog.testing.capture_logs() as logs:
         yield
+    logs = [log for log in logs if log["event"] != "request"]
     assert (caplog.get_records("call"), caplog.get_records("teardown"), logs) == ([], [], [])
 
 
@@ -232,7 +234,7 @@ async def test_a_lost_connection_leaves_no_timer(served: Served) -> None:
 
 
 async def test_a_body_that_does_not_come(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whip, "BODY_TIMEOUT", 0.1)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.1)
     # Shorter, to show that it does not touch a request under way.
     monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.02)
     peer = await served.connect(HALF_A_BODY)
@@ -248,6 +250,65 @@ async def test_a_client_that_leaves_within_its_offer(served: Served) -> None:
     peer.writer.close()
     await until(lambda: not served.state.tasks)
     assert not served.state.connections
+
+
+# One request too many
+
+
+async def limited(served: Served) -> Peer:
+    """A peer that has sent all the POST requests it may."""
+    peer = await served.connect()
+    for _ in range(RateLimiter(load_settings().limits.posts_per_minute).burst):
+        peer.send(POST + b"Content-Length: 0\r\n\r\n")
+        assert (await peer.response())[0] == 415
+    return peer
+
+
+async def test_the_body_of_one_too_many_is_discarded(served: Served) -> None:
+    peer = await limited(served)
+    peer.send(POST + OFFER_TYPE + b"Content-Length: 1000000\r\n\r\n")
+    # Before there is a body: nobody waits for one.
+    status, headers, document = await peer.response()
+    assert (status, document["code"]) == (429, "too_many_requests")
+    assert int(headers["retry-after"]) >= 1
+    peer.send(bytes(1_000_000) + GET)
+    assert (await peer.response())[0] == 200
+
+
+async def test_the_body_of_one_too_many_is_not_asked_for(served: Served) -> None:
+    peer = await limited(served)
+    peer.send(POST + OFFER_TYPE + b"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+    assert (await peer.response())[0] == 429
+
+
+async def test_the_body_of_one_too_many_does_not_keep_the_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = await limited(served)
+    monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.05)
+    peer.send(HALF_A_BODY)
+    assert (await peer.response())[0] == 429
+    assert await peer.hung_up() == b""
+
+
+# Methods without a body in the answer
+
+
+async def test_options_of_the_whole_server(served: Served) -> None:
+    """RFC 9112, section 3.2.4."""
+    peer = await served.connect(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+    head = await peer.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 0\r\n" in head
+    assert (await peer.response())[0] == 200
+
+
+async def test_head_of_a_route_for_get(served: Served) -> None:
+    peer = await served.connect(GET.replace(b"GET", b"HEAD") + GET)
+    head = await peer.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 0\r\n" not in head
+    assert (await peer.response())[0] == 200
 
 
 # Many connections
@@ -277,12 +338,13 @@ async def test_stopping_does_not_wait_for_a_client_that_does_not_read(served: Se
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield bytes(100_000)
+            await asyncio.sleep(0)  # A file takes its time as well.
 
     served.app.add_api_route("/endless", lambda: StreamingResponse(endless()))
     await served.connect(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
     connection = await served.request_under_way()
     await until(lambda: connection.flow.write_paused)
-    assert await served.stop() < HTTP_STOP_TIMEOUT
+    assert await served.stop() < server.STOP_TIMEOUT
 
 
 @pytest.mark.parametrize("size", [1, 32_000_000], ids=["that is read", "that is not"])
@@ -296,4 +358,4 @@ async def test_stopping_waits_a_little_for_a_response(served: Served, size: int)
     if size == 1:
         assert (await peer.response())[2] == 0
         assert await peer.hung_up() == b""
-    assert await stopping < HTTP_STOP_TIMEOUT
+    assert await stopping < server.STOP_TIMEOUT

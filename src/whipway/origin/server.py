@@ -24,7 +24,7 @@ from whipway.protocol.rtmp.server import (
     State,
 )
 from whipway.relay.gate import Gate, Verdict
-from whipway.tcp import StreamDriver
+from whipway.tcp import StreamDriver, keep_alive
 
 MAX_CONNECTIONS = 2000
 MAX_PLAYER_BACKLOG_BYTES = 4 * 1024 * 1024
@@ -36,8 +36,6 @@ STOP_TIMEOUT = 2.0
 MAX_KEY_CHARACTERS = 1024
 HOLDING = (State.PUBLISHING, State.PLAY_REQUESTED, State.PLAYING)
 """States of a connection that has a stream, or waits for one."""
-KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""Accepted connections inherit it: a publisher whose machine vanished blocks its name for 40 s."""
 
 log = structlog.get_logger("origin")
 
@@ -54,10 +52,9 @@ class OriginServer:
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a bound socket."""
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in KEEPALIVE.items():
-            if hasattr(socket, name):
-                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        keep_alive(
+            listener
+        )  # A publisher whose machine vanished blocks its name no longer than that notices.
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), sock=listener)
 

@@ -5,20 +5,21 @@ from typing import NamedTuple
 
 from whipway.protocol.dtls import Certificate, DtlsTransport, Fingerprint
 from whipway.protocol.ice import IceAgent, generate_credentials
-from whipway.protocol.sdp.answer import HostCandidate, TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.answer import TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import parse_description
 from whipway.session.feedback import Feedback
+from whipway.session.ice_session import ICE_OPTIONS, IceSession
 from whipway.session.receiver import Receiver
 from whipway.session.session import Session, Timeouts
 from whipway.session.transport import Transport
 
 
 class Accepted(NamedTuple):
-    """An accepted offer. Datagrams for `ufrag` belong to `session`."""
+    """An accepted offer."""
 
     session: Session
     answer: str
-    ufrag: str
     tracks: tuple[TrackDescription, ...]
 
 
@@ -32,15 +33,20 @@ def accept_offer(
     now: float,
 ) -> Accepted:
     """Judge an offer. Raises ParseError when it is not SDP, NegotiationError when it is not acceptable."""
-    negotiation = negotiate(parse_description(offer))
+    description = parse_description(offer)
+    negotiation = negotiate(description)
     ufrag, pwd = generate_credentials(random)
     fingerprints = [Fingerprint(each.algorithm, each.digest) for each in negotiation.fingerprints]
     receiver = Receiver(negotiation.tracks, local_ssrc=int.from_bytes(random(4), "big"))
+    agent = IceAgent(ufrag=ufrag, pwd=pwd, remote_ufrag=negotiation.remote_ufrag)
+    ice = IceSession(agent, negotiation, candidates, random)
+    for media in description.media:
+        ice.count(media.mid, media.candidates)
     session = Session(
         transport=Transport(
-            IceAgent(ufrag=ufrag, pwd=pwd, remote_ufrag=negotiation.remote_ufrag),
-            DtlsTransport(certificate, is_client=negotiation.dtls_client, fingerprints=fingerprints),
+            agent, DtlsTransport(certificate, is_client=negotiation.dtls_client, fingerprints=fingerprints)
         ),
+        ice=ice,
         receiver=receiver,
         feedback=Feedback(random(8).hex(), receiver),
         timeouts=timeouts,
@@ -54,5 +60,6 @@ def accept_offer(
         candidates=candidates,
         # RFC 9429, 5.2.1: a 63-bit number.
         session_id=int.from_bytes(random(8), "big") >> 1,
+        ice_options=ICE_OPTIONS,
     )
-    return Accepted(session, answer, ufrag, negotiation.tracks)
+    return Accepted(session, answer, negotiation.tracks)

@@ -1,10 +1,12 @@
 """One WHIP session as one sans-IO machine: datagrams in; datagrams, media units and facts out.
 
 It only composes: `demux` tells what a datagram is, `transport` has ICE, DTLS and SRTP, `receiver` the tracks,
-`feedback` the RTCP we send. Every wrong datagram ends as a count in `drops`. The first end is final.
+`feedback` the RTCP we send, `ice` what signalling may still change. Every wrong datagram ends as a count in
+`drops`. The first end is final.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -14,6 +16,7 @@ from whipway.protocol.ice import Address
 from whipway.session.demux import DatagramKind, classify
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.session.feedback import Feedback
+from whipway.session.ice_session import IceSession, IceUpdate
 from whipway.session.receiver import Receiver
 from whipway.session.track import VideoTrack
 from whipway.session.transport import Transport
@@ -46,17 +49,26 @@ class Session:
     """The machine. Feed one input, then drain `datagrams_to_send` and `events`, then feed the next."""
 
     def __init__(
-        self, *, transport: Transport, receiver: Receiver, feedback: Feedback, timeouts: Timeouts, now: float
+        self,
+        *,
+        transport: Transport,
+        ice: IceSession,
+        receiver: Receiver,
+        feedback: Feedback,
+        timeouts: Timeouts,
+        now: float,
     ) -> None:
         self.state = SessionState.CONNECTING
         self.ended: Ended | None = None
         self.connected_at: float | None = None
         self.transport = transport
+        self.ice = ice
         self.receiver = receiver
         self.feedback = feedback
         self._timeouts = timeouts
         self._created_at = now
         self._stray_at = -inf
+        self._restarted_at = -inf
         self._now = now  # of the last input
         self._drops: Counter[DropReason] = Counter()
         self._events: list[Event] = []
@@ -76,6 +88,16 @@ class Session:
         except ParseError as error:
             self._drops[error.reason] += 1
         self._take_transport_events()
+
+    def update_ice(self, fragment: str, if_match: Collection[str], now: float) -> IceUpdate:
+        """Take candidates or restart ICE, and raise as `IceSession.update` does.
+
+        Who restarts ICE is there and looks for another path: it gets the time of one more silence.
+        """
+        update = self.ice.update(fragment, if_match)
+        if update.etag:
+            self._restarted_at = now
+        return update
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due: end, repeat, give up, report."""
@@ -196,7 +218,7 @@ class Session:
             return self._created_at + self._timeouts.setup
         # Once connected something was heard, or there would be no connection.
         assert self.transport.last_heard is not None
-        return self.transport.last_heard + self._timeouts.silence
+        return max(self.transport.last_heard, self._restarted_at) + self._timeouts.silence
 
     def _end_of_patience(self) -> None:
         if self.state is SessionState.LIVE:

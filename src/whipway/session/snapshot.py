@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from whipway.protocol.ice import TCP_ADDRESS_PARTS
 from whipway.session.session import Session
 from whipway.session.track import Track, VideoTrack
 from whipway.session.warnings import find_warnings
@@ -20,9 +21,21 @@ def describe_session(session: Session, now: float, *, has_b_frames: bool = False
         "reason": ended.reason.value if ended else None,
         "detail": ended.detail if ended else None,
         "round_trip_ms": round(round_trip.seconds * 1000, 1) if round_trip.is_measured else None,
+        "ice": _describe_ice(session),
         "warnings": [{"code": code.value, "detail": detail} for code, detail in warnings],
         "tracks": [_describe_track(session, track) for track in session.receiver.tracks],
         "drops": {reason.value: count for reason, count in sorted(session.drops().items())},
+    }
+
+
+def _describe_ice(session: Session) -> dict[str, Any]:
+    address = session.transport.remote_address
+    path = None if address is None else "tcp" if len(address) == TCP_ADDRESS_PARTS else "udp"
+    return {
+        "generation": session.ice.generation,
+        "candidates": session.ice.candidates,
+        "candidates_discarded": session.ice.candidates_discarded,
+        "path": path,
     }
 
 

@@ -76,8 +76,9 @@ class Transport:
 
     def receive_dtls(self, data: bytes, addr: Address, now: float) -> None:
         """Feed a DTLS datagram. Raises ParseError."""
-        # The address must have passed an ICE check, which takes the place of DTLS cookies.
-        if not self._ice.is_validated(addr):
+        # The address must have passed an ICE check, which takes the place of DTLS cookies. A handshake goes
+        # on while ICE restarts, and its answers go where ICE is now.
+        if not self._ice.was_validated(addr):
             raise ParseError(DropReason.UNKNOWN_ADDRESS)
         self._now = self.last_seen = now
         if self._flight_at is not None and not _is_client_hello(data):

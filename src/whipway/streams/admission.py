@@ -56,11 +56,16 @@ class Admission:
         self._callback = callback
         self._client = client
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether nobody passes without a bearer token; a callback alone decides about everybody."""
+        return self._tokens is not None or self._jwt is not None
+
     async def authenticate(self, bearer: str | None) -> Principal:
         """Whoever a bearer token stands for; None: the request has none. Raises NotAuthenticated."""
         if bearer is not None and (len(bearer) > MAX_TOKEN_CHARACTERS or not bearer.isascii()):
             raise NotAuthenticated(True, "The bearer token cannot be read")
-        if self._tokens is None and self._jwt is None:
+        if not self.needs_token:
             return ANONYMOUS
         if bearer is None:
             raise NotAuthenticated(False, "A bearer token is required")

@@ -1,28 +1,34 @@
 """The directory of WHIP sessions: which there are, which worker has them, how the last ones ended.
 
-It knows workers only as links that carry plain messages (docs/architecture.md, section 2).
+It knows workers only as links that carry plain messages (docs/architecture.md, "What runs"). What the HTTP
+side alone needs stays here: which address a session came from, and the digest of the token it was made with.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 import structlog
 
 from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.worker.egress import EgressPolicy, EgressRefused
 from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
     DescribeWorker,
     EndSession,
+    IceNotUpdated,
+    IceUpdated,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    UpdateIce,
     WorkerDescribed,
 )
 
@@ -31,6 +37,8 @@ MAX_REMEMBERED = 1000
 EVENT_TIMEOUT = 1.0
 """Seconds. The event of a session's end was sent before the worker's word that it knows the session no more,
 so it is on its way; only a worker that lost the session lets this pass."""
+EGRESS_TIMEOUT = 2.0
+"""Seconds to see where a stream would go. Slow DNS is no refusal: the sink looks again, and waits longer."""
 
 log = structlog.get_logger("sessions")
 
@@ -48,7 +56,9 @@ class SessionOver(Exception):
 
 
 class SessionNotCreated(Exception):
-    """The worker refused. `kind` is "malformed", "unsupported", "busy" or "full"."""
+    """There is no new session. `kind`: what the worker says ("malformed", "unsupported", "busy", "full"), or
+    "egress": not to that URL; "crowded": not from that address; "draining": not any more.
+    """
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -56,10 +66,36 @@ class SessionNotCreated(Exception):
         self.detail = detail
 
 
-class _Live(NamedTuple):
+class IceRefused(Exception):
+    """A session's ICE was not updated. `kind` is "malformed", "unsupported" or "stale"."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+class Access(NamedTuple):
+    """What decides who may touch a session: its stream, and the digest of the token that it was made with."""
+
+    stream_name: str
+    stream_url: str
+    credential: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
     stream_key: str
+    client: str
+    access: Access
     last_words: asyncio.Future[SessionEnded]
     """The promise of them."""
+    updating: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class _Ended(NamedTuple):
+    last_words: SessionEnded
+    access: Access
 
 
 class SessionDirectory:
@@ -67,6 +103,7 @@ class SessionDirectory:
 
     `takes_over` says what happens to a stream that is being published when another publisher asks for it:
     the new one gets it, or is refused. A stream whose publisher has fallen silent is the new one's anyway.
+    `sessions_per_address` limits the sessions of one client's address (of IPv6: its /64); 0 sets no limit.
     """
 
     def __init__(
@@ -76,27 +113,50 @@ class SessionDirectory:
         max_sessions: int,
         *,
         takes_over: bool = False,
+        egress: EgressPolicy,
+        sessions_per_address: int = 0,
     ) -> None:
         self._link = link
         self._new_session_id = new_session_id
         self._max_sessions = max_sessions
         self._takes_over = takes_over
+        self._egress = egress
+        self._sessions_per_address = sessions_per_address
+        self._is_draining = False
         self._live: dict[str, _Live] = {}
-        self._ended: OrderedDict[str, SessionEnded] = OrderedDict()
+        self._ended: OrderedDict[str, _Ended] = OrderedDict()
 
     @property
     def live_count(self) -> int:
         """How many sessions there are now."""
         return len(self._live)
 
+    def drain(self) -> None:
+        """Take no new sessions from now on; those that there are go on."""
+        self._is_draining = True
+
     async def create(
-        self, *, offer: str, stream_name: str, stream_url: str, audio_bitrate: int
+        self,
+        *,
+        offer: str,
+        stream_name: str,
+        stream_url: str,
+        audio_bitrate: int,
+        client: str = "",
+        credential: bytes | None = None,
     ) -> SessionCreated:
-        """Ask the worker for a session. Raises SessionNotCreated, and nothing is left behind then."""
-        key = stream_key(stream_url, stream_name)
-        self._require_room(key)
+        """Ask the worker for a session. Raises SessionNotCreated, and nothing is left behind then.
+
+        `client` is the publisher's IP address as text, "" when unknown; `credential` its token's digest.
+        """
+        key, group = stream_key(stream_url, stream_name), address_group(client)
+        self._require_room(key, group)
+        await self._require_egress(stream_url)
+        # Others may have come while the name was looked up.
+        self._require_room(key, group)
         session_id = self._new_session_id()
-        self._live[session_id] = _Live(key, asyncio.get_running_loop().create_future())
+        access = Access(stream_name, stream_url, credential)
+        self._live[session_id] = _Live(key, group, access, asyncio.get_running_loop().create_future())
         try:
             reply = await self._link.request(
                 CreateSession(
@@ -127,10 +187,33 @@ class SessionDirectory:
             case _:
                 raise AssertionError(reply)  # The worker answers EndSession with these two only.
 
+    async def update_ice(self, session_id: str, fragment: str, if_match: Sequence[str]) -> IceUpdated:
+        """Hand a session trickled candidates or an ICE restart, the body of a PATCH with its entity tags.
+
+        Raises SessionNotFound, SessionOver or IceRefused.
+        """
+        # RFC 9725, section 4.3.3 lets such requests overlap: each is to see what the one before has done.
+        async with self._require_live(session_id).updating:
+            reply = await self._link.request(UpdateIce(session_id, fragment, list(if_match)))
+        match reply:
+            case IceUpdated():
+                return reply
+            case IceNotUpdated():
+                raise IceRefused(reply.kind, reply.detail)
+            case UnknownSession():
+                raise SessionOver(await self._last_words(session_id))
+            case _:
+                raise AssertionError(reply)  # The worker answers UpdateIce with these three only.
+
+    def access(self, session_id: str) -> Access | None:
+        """Who may touch a session, living or remembered; None: there is no such session."""
+        known = self._live.get(session_id) or self._ended.get(session_id)
+        return known.access if known else None
+
     async def describe(self, session_id: str) -> Mapping[str, Any]:
         """The snapshot of a session, or its last one. Raises SessionNotFound."""
         if session_id in self._ended:
-            return self._ended[session_id].snapshot
+            return self._ended[session_id].last_words.snapshot
         self._require_live(session_id)
         reply = await self._link.request(DescribeSession(session_id))
         if isinstance(reply, SessionDescribed):
@@ -149,22 +232,41 @@ class SessionDirectory:
         async for event in self._link.events():
             self._remember(event)
 
-    def _require_room(self, key: str) -> None:
-        """Where the stream has a session already, the worker has the new one take its place or refuses it."""
-        is_full = len(self._live) >= self._max_sessions
-        if is_full and not any(each.stream_key == key for each in self._live.values()):
-            raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+    async def _require_egress(self, stream_url: str) -> None:
+        url = parse_rtmp_url(stream_url)
+        try:
+            async with asyncio.timeout(EGRESS_TIMEOUT):
+                await self._egress.addresses(url.host, url.port)
+        except EgressRefused as refusal:
+            raise SessionNotCreated("egress", str(refusal)) from None
+        except OSError:  # Timeouts among them.
+            log.debug("the host of a stream_url does not resolve yet", host=url.host)
 
-    def _require_live(self, session_id: str) -> None:
+    def _require_room(self, key: str, group: str) -> None:
+        """Where the stream has a session already, the worker has the new one take its place or refuses it: so
+        the new one needs no room of its own.
+        """
+        if self._is_draining:
+            raise SessionNotCreated("draining", "this server is about to stop and takes no new sessions")
+        others = [each for each in self._live.values() if each.stream_key != key]
+        is_another = len(others) == len(self._live)
+        if is_another and len(others) >= self._max_sessions:
+            raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+        limit = self._sessions_per_address
+        if limit and group and sum(each.client == group for each in others) >= limit:
+            raise SessionNotCreated("crowded", "there are as many sessions from your address as it may have")
+
+    def _require_live(self, session_id: str) -> _Live:
         if session_id in self._ended:
-            raise SessionOver(self._ended[session_id])
+            raise SessionOver(self._ended[session_id].last_words)
         if session_id not in self._live:
             raise SessionNotFound(session_id)
+        return self._live[session_id]
 
     async def _last_words(self, session_id: str) -> SessionEnded:
         """How a session ended that the worker knows no more. Raises SessionNotFound."""
         if session_id in self._ended:  # The event came while the worker was asked.
-            return self._ended[session_id]
+            return self._ended[session_id].last_words
         if session_id not in self._live:
             raise SessionNotFound(session_id)
         try:
@@ -177,12 +279,13 @@ class SessionDirectory:
 
     def _remember(self, ended: SessionEnded) -> None:
         live = self._live.pop(ended.session_id, None)
-        if live is not None:
-            live.last_words.set_result(ended)
-        self._ended[ended.session_id] = ended
+        if live is None:  # Told already, or given up: who may ask for it is forgotten then.
+            return
+        log.info("session ended", session=ended.session_id[:8], reason=ended.reason, detail=ended.detail)
+        live.last_words.set_result(ended)
+        self._ended[ended.session_id] = _Ended(ended, live.access)
         while len(self._ended) > MAX_REMEMBERED:
             self._ended.popitem(last=False)
-        log.info("session ended", session=ended.session_id[:8], reason=ended.reason, detail=ended.detail)
 
 
 def stream_key(stream_url: str, stream_name: str) -> str:
@@ -195,6 +298,17 @@ def stream_key(stream_url: str, stream_name: str) -> str:
     host = "localhost" if _is_loopback(url.host) else url.host
     app, name = url.app.partition("?")[0].strip("/"), stream_name.partition("?")[0].strip("/")
     return f"{host}:{url.port}/{app}/{name}"
+
+
+def address_group(client: str) -> str:
+    """Addresses that count as one client: of IPv6 a whole /64, which is what one site has (RFC 6177)."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or address.packed[:8].hex())
+    return client
 
 
 def _is_loopback(host: str) -> bool:

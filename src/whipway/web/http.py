@@ -12,8 +12,8 @@ from collections.abc import Callable
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from whipway.web.app import RESPONSE_HEADERS
 from whipway.web.problems import Problem, ProblemKind, problem_document
+from whipway.web.response_headers import RESPONSE_HEADERS
 
 HEADER_TIMEOUT = 10.0
 """Seconds, from the connection's begin or its last response; longer than uvicorn's 5 s of keep-alive."""

@@ -5,6 +5,8 @@ time, `code` is a word for programs, `parameter` names the query parameter to me
 status.
 """
 
+import secrets
+from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
 
@@ -14,7 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from whipway.web.paths import printable, without_secrets
+
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = range(2, 11)
+"""Seconds; drawn anew for each client, so that those turned away together do not come back together."""
 
 log = structlog.get_logger("web")
 
@@ -25,14 +31,26 @@ class ProblemKind(Enum):
     BAD_PARAMETER = (HTTPStatus.BAD_REQUEST, "A query parameter is missing or wrong")
     MALFORMED_REQUEST = (HTTPStatus.BAD_REQUEST, "The request is not HTTP")
     MALFORMED_SDP = (HTTPStatus.BAD_REQUEST, "The body is not an SDP offer")
-    UNSUPPORTED_OFFER = (HTTPStatus.UNPROCESSABLE_ENTITY, "The offer cannot be accepted")
-    UNSUPPORTED_MEDIA_TYPE = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type")
-    BODY_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
-    BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
+    MALFORMED_FRAGMENT = (HTTPStatus.BAD_REQUEST, "The body is not an SDP fragment")
+    MALFORMED_IF_MATCH = (HTTPStatus.BAD_REQUEST, "If-Match cannot be read")
+    UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "Who is asking is not known")
+    FORBIDDEN = (HTTPStatus.FORBIDDEN, "This is not allowed")
+    EGRESS_REFUSED = (HTTPStatus.FORBIDDEN, "Streams may not be sent there")
     SESSION_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such session")
-    SESSION_OVER = (HTTPStatus.GONE, "The session has ended")
+    METHOD_NOT_ALLOWED = (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not for this resource")
+    BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
     STREAM_BUSY = (HTTPStatus.CONFLICT, "The stream is being published")
+    SESSION_OVER = (HTTPStatus.GONE, "The session has ended")
+    PRECONDITION_FAILED = (HTTPStatus.PRECONDITION_FAILED, "The ICE session is another one by now")
+    BODY_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+    UNSUPPORTED_MEDIA_TYPE = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type")
+    UNSUPPORTED_OFFER = (HTTPStatus.UNPROCESSABLE_ENTITY, "The offer cannot be accepted")
+    UNSUPPORTED_FRAGMENT = (HTTPStatus.UNPROCESSABLE_ENTITY, "The SDP fragment cannot be used")
+    PRECONDITION_REQUIRED = (HTTPStatus.PRECONDITION_REQUIRED, "If-Match is missing")
+    TOO_MANY_REQUESTS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many requests from this address")
+    TOO_MANY_SESSIONS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many sessions from this address")
     SERVER_FULL = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full")
+    DRAINING = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping")
 
     @property
     def status(self) -> HTTPStatus:
@@ -46,13 +64,21 @@ class ProblemKind(Enum):
 
 
 class Problem(Exception):
-    """Raised anywhere below a route to answer with a problem document."""
+    """Raised anywhere below a route to answer with a problem document, and with `headers` if it needs any."""
 
-    def __init__(self, kind: ProblemKind, detail: str, parameter: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: ProblemKind,
+        detail: str,
+        parameter: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.parameter = parameter
+        self.headers = headers or {}
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -67,6 +93,10 @@ def problem_document(problem: Problem) -> JSONResponse:
     kind = problem.kind
     members = {"parameter": problem.parameter} if problem.parameter else {}
     response = _document(kind.status, kind.title, problem.detail, code=kind.name.lower(), **members)
+    response.headers.update(problem.headers)
+    # RFC 9725, section 4.5 for 503, RFC 6585, section 4 for 429.
+    if kind.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        response.headers.setdefault("Retry-After", str(secrets.choice(RETRY_AFTER)))
     # RFC 9110, section 15.5.9: the rest of the body may still come, so that where a next request begins is
     # anyone's guess. The client tries again on a new connection.
     if kind is ProblemKind.BODY_TOO_SLOW:
@@ -96,11 +126,16 @@ async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse
 
 def answer_bug(request: Request, error: Exception) -> JSONResponse:
     """Log an error that nobody expected, and answer without its details."""
-    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    log.error(
+        "request failed",
+        method=request.method,
+        path=printable(without_secrets(request.scope["path"])),
+        exc_info=error,
+    )
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return _document(status, status.phrase, "This is a bug in the server; its log says more.", code="bug")
 
 
 def _document(status: HTTPStatus, title: str, detail: str, **members: object) -> JSONResponse:
     content = {"type": "about:blank", "title": title, "status": int(status), "detail": detail, **members}
-    return JSONResponse(content, status, media_type=MEDIA_TYPE)
+    return JSONResponse(content, int(status), media_type=MEDIA_TYPE)

@@ -1,77 +1,76 @@
 """The WHIP endpoint (RFC 9725) at `/p/webrtc`, and the session URLs below it.
 
-Query values are decoded by hand: publishers send `stream_url=rtmp://host/live` without any encoding, and a
-plus sign in a stream key is a plus sign, so the form rule "+ is a space" does not hold here.
+Here is the order in which a request is judged, and what the answer carries. What the parts of a request
+must look like is decided in `publish_query`, `bodies` and `entity_tags`, who may send it in `auth`. HEAD and
+OPTIONS are answered around the routes (`methods`, `options`). `openapi` describes the operations.
 """
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
+import time
+from functools import partial
+from typing import Any, NoReturn
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.convertors import StringConvertor, register_url_convertor  # codespell:ignore convertors
 
 from whipway import __version__
-from whipway.protocol.rtmp.url import check_stream_name, parse_rtmp_url
-from whipway.streams.sessions import SessionDirectory, SessionNotCreated, SessionNotFound, SessionOver
+from whipway.config import Settings
+from whipway.streams.admission import PublishAttempt
+from whipway.streams.sessions import (
+    IceRefused,
+    SessionDirectory,
+    SessionNotCreated,
+    SessionNotFound,
+    SessionOver,
+)
+from whipway.web import openapi
+from whipway.web.auth import Guard
+from whipway.web.bodies import FRAGMENT, FRAGMENT_TYPE, OFFER, SDP_TYPE, check_body_headers, read_text
+from whipway.web.entity_tags import parse_if_match, serialize_etag
+from whipway.web.ice_servers import ice_server_links
+from whipway.web.paths import ENDPOINT_PATH
 from whipway.web.problems import Problem, ProblemKind
+from whipway.web.publish_query import parse_publish_query, raw_query
+from whipway.web.urls import base_url, redirect_url
+from whipway.worker.messages import IceUpdated, SessionCreated
 
-ENDPOINT_PATH = "/p/webrtc"
-MAX_OFFER_BYTES = 64 * 1024
-BODY_TIMEOUT = 10.0
-"""Seconds for a whole offer, a few kB: enough on the worst of networks that could carry a stream."""
-OFFER_TYPES = ("application/sdp", "text/plain")
-"""RFC 9725, section 4.2 knows the first; the second is what a widespread browser SDK sends."""
-MIN_AUDIO_BITRATE = 16_000
-MAX_AUDIO_BITRATE = 320_000
-DEFAULT_AUDIO_BITRATE = 128_000
-PARAMETERS = frozenset({"stream_name", "stream_url", "audio_bitrate"})
-"""What a query may say once; anything else in it is left alone."""
+NO_STORE = {"Cache-Control": "no-store"}
+"""For answers with credentials: they are for one client."""
 
-_REFUSALS = {
+_CREATE_REFUSALS = {
     "malformed": ProblemKind.MALFORMED_SDP,
     "unsupported": ProblemKind.UNSUPPORTED_OFFER,
     "busy": ProblemKind.STREAM_BUSY,
     "full": ProblemKind.SERVER_FULL,
+    "draining": ProblemKind.DRAINING,
+    "crowded": ProblemKind.TOO_MANY_SESSIONS,
+    "egress": ProblemKind.EGRESS_REFUSED,
+}
+_UPDATE_REFUSALS = {
+    "malformed": ProblemKind.MALFORMED_FRAGMENT,
+    "unsupported": ProblemKind.UNSUPPORTED_FRAGMENT,
+    "stale": ProblemKind.PRECONDITION_FAILED,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PublishRequest:
-    """The query of a WHIP request, checked."""
+class _SessionId(StringConvertor):
+    """What may stand in a path for a session; `status.json` may not."""
 
-    stream_name: str
-    stream_url: str
-    audio_bitrate: int
+    regex = "[A-Za-z0-9_-]+"
+
+
+register_url_convertor("session", _SessionId())
 
 
 def make_whip_router(
-    directory: SessionDirectory, default_stream_url: str | None, public_url: str | None
+    directory: SessionDirectory, settings: Settings, default_stream_url: str | None, guard: Guard
 ) -> APIRouter:
     """The routes of the WHIP endpoint over a session directory."""
     router = APIRouter(prefix=ENDPOINT_PATH, tags=["WHIP"], redirect_slashes=False)
+    whip = _Whip(directory, settings, guard)
+    session = "/{session_id:session}"
 
-    @router.post("", status_code=201, response_class=Response, summary="Publish: send an SDP offer")
-    async def publish(request: Request) -> Response:
-        target = parse_publish_query(_raw_query(request))
-        offer = await _read_offer(request)
-        try:
-            created = await directory.create(
-                offer=offer,
-                stream_name=target.stream_name,
-                stream_url=target.stream_url,
-                audio_bitrate=target.audio_bitrate,
-            )
-        except SessionNotCreated as refusal:
-            raise Problem(_REFUSALS[refusal.kind], refusal.detail) from None
-        base = (public_url or str(request.base_url)).rstrip("/")
-        location = f"{base}{ENDPOINT_PATH}/{created.session_id}"
-        return Response(created.answer, 201, {"Location": location}, media_type="application/sdp")
-
-    @router.get("/status.json", summary="Version, defaults and figures of this server")
+    @router.get("/status.json", **openapi.SERVER_STATUS)
     async def server_status() -> dict[str, Any]:
         return {
             "server_version": __version__,
@@ -80,106 +79,159 @@ def make_whip_router(
             "drops": await directory.worker_drops(),
         }
 
-    @router.delete("/{session_id}", response_class=Response, summary="Stop publishing")
-    async def delete(session_id: str) -> Response:
-        try:
-            await directory.end(session_id, "deleted")
-        except SessionNotFound:
-            raise _unknown_session() from None
-        except SessionOver as over:
-            detail = f"It ended before: {over.ended.detail or over.ended.reason}"
-            raise Problem(ProblemKind.SESSION_OVER, detail) from None
-        return Response(status_code=200)
-
-    @router.get("/{session_id}/status", summary="What a session is doing, and why it ended")
-    async def session_status(session_id: str) -> JSONResponse:
-        try:
-            return JSONResponse(dict(await directory.describe(session_id)))
-        except SessionNotFound:
-            raise _unknown_session() from None
-
+    described = partial(openapi.described, needs_token=guard.needs_token)
+    router.post("", response_class=Response, status_code=201, **described(openapi.PUBLISH))(whip.publish)
+    # RFC 9725, section 4.1: GET "MUST return a 2XX" response without content, on both kinds of URL.
+    router.get("", response_class=Response, status_code=204, **openapi.ENDPOINT)(whip.endpoint)
+    router.get(session, response_class=Response, status_code=204, **described(openapi.SESSION))(whip.session)
+    router.patch(session, response_class=Response, **described(openapi.UPDATE_ICE))(whip.update_ice)
+    router.delete(session, response_class=Response, **described(openapi.DELETE))(whip.delete)
+    status = described(openapi.SESSION_STATUS)
+    router.get(f"{session}/status", response_class=JSONResponse, **status)(whip.status)
     return router
 
 
-def parse_publish_query(query: str) -> PublishRequest:
-    """Check the query string of a WHIP POST. Raises Problem naming the parameter."""
-    values = _split_query(query)
-    name, url = _required(values, "stream_name"), _required(values, "stream_url")
-    _check("stream_name", check_stream_name, name)
-    _check("stream_url", parse_rtmp_url, url)
-    return PublishRequest(name, url, _audio_bitrate(values.get("audio_bitrate")))
+class _Whip:
+    """The operations. Each raises Problem for what it refuses."""
+
+    def __init__(self, directory: SessionDirectory, settings: Settings, guard: Guard) -> None:
+        self._directory = directory
+        self._guard = guard
+        self._ice_servers = settings.ice.servers
+        self._public_url = str(settings.http.public_url) if settings.http.public_url else None
+        self._redirect_url = str(settings.http.redirect_url) if settings.http.redirect_url else None
+
+    async def publish(self, request: Request) -> Response:
+        """The query says what to publish and where to; the answer says where the session is."""
+        query = parse_publish_query(raw_query(request))
+        principal = await self._guard.authenticate(request)
+        check_body_headers(request, OFFER)
+        offer = await read_text(request, OFFER)
+        client = request.client.host if request.client else ""
+        bearer = self._guard.bearer(request)
+        await self._guard.authorize(
+            principal, PublishAttempt(query.stream_name, query.stream_url, client, bearer)
+        )
+        try:
+            created = await self._directory.create(
+                offer=offer,
+                stream_name=query.stream_name,
+                stream_url=query.stream_url,
+                audio_bitrate=query.audio_bitrate,
+                client=client,
+                credential=self._guard.digest(request),
+            )
+        except SessionNotCreated as refusal:
+            if not query.is_redirected and refusal.kind in ("full", "draining") and self._redirect_url:
+                return _redirection(self._redirect_url, request)
+            raise Problem(_CREATE_REFUSALS[refusal.kind], refusal.detail) from None
+        return self._created(request, created)
+
+    async def endpoint(self) -> Response:
+        """For people and programs that look whether something is here."""
+        return Response(status_code=204)
+
+    async def session(self, request: Request) -> Response:
+        """For people and programs that look whether the session is still there."""
+        await self._require_live(request)
+        return Response(status_code=204)
+
+    async def update_ice(self, request: Request) -> Response:
+        """A fragment with the current ICE credentials brings candidates; one with others restarts ICE."""
+        session_id = await self._require_live(request)
+        check_body_headers(request, FRAGMENT)
+        if_match = parse_if_match(request.headers.getlist("if-match"))
+        fragment = await read_text(request, FRAGMENT)
+        try:
+            updated = await self._directory.update_ice(session_id, fragment, if_match)
+        except IceRefused as refusal:
+            raise Problem(_UPDATE_REFUSALS[refusal.kind], refusal.detail) from None
+        except (SessionNotFound, SessionOver) as error:
+            _raise_gone(error)
+        return self._updated(session_id, updated)
+
+    async def delete(self, request: Request) -> Response:
+        """End the session, whatever entity tags the request names (RFC 9725, section 4.3.1)."""
+        session_id = await self._require_known(request)
+        try:
+            await self._directory.end(session_id, "deleted")
+        except (SessionNotFound, SessionOver) as error:
+            _raise_gone(error)
+        # Section 3 shows 200, and OBS takes any other status for a failure.
+        return Response(status_code=200)
+
+    async def status(self, request: Request) -> JSONResponse:
+        """The same figures as the dashboard shows; an ended session keeps its last ones for a while."""
+        session_id = await self._require_known(request)
+        try:
+            return JSONResponse(dict(await self._directory.describe(session_id)))
+        except SessionNotFound as error:
+            _raise_gone(error)
+
+    async def _require_known(self, request: Request) -> str:
+        """The session that a request names and may touch. Raises Problem (401, 403, 404)."""
+        session_id: str = request.path_params["session_id"]
+        if self._directory.access(session_id) is None:
+            raise _unknown()
+        await self._guard.check_session(request, session_id)
+        return session_id
+
+    async def _require_live(self, request: Request) -> str:
+        """The same, if the session goes on. Raises Problem (410) too."""
+        session_id = await self._require_known(request)
+        try:
+            snapshot = await self._directory.describe(session_id)
+        except SessionNotFound as error:
+            _raise_gone(error)
+        if snapshot["state"] == "ended":
+            raise _over(snapshot["detail"] or snapshot["reason"])
+        return session_id
+
+    def _created(self, request: Request, created: SessionCreated) -> Response:
+        base = base_url(request, self._public_url)
+        headers = {
+            "Location": f"{base}{ENDPOINT_PATH}/{created.session_id}",
+            # RFC 9725, section 4.3.1: the 201 brings the tag of the first ICE session.
+            "ETag": serialize_etag(created.etag),
+            **NO_STORE,
+        }
+        response = Response(created.answer, 201, headers, media_type=SDP_TYPE)
+        self._add_ice_servers(response, created.session_id)
+        return response
+
+    def _updated(self, session_id: str, updated: IceUpdated) -> Response:
+        if not updated.etag:
+            # RFC 9725, section 4.3.2: 204 without content, and without an ETag.
+            return Response(status_code=204)
+        # Section 4.3.3: 200 with the new credentials and candidates, and the ETag of the new ICE session.
+        headers = {"ETag": serialize_etag(updated.etag), **NO_STORE}
+        response = Response(updated.fragment, 200, headers, media_type=FRAGMENT_TYPE)
+        # Beyond the RFC: those that came with the 201 may have expired by now.
+        self._add_ice_servers(response, session_id)
+        return response
+
+    def _add_ice_servers(self, response: Response, session_id: str) -> None:
+        now = time.time()  # noqa: TID251 - TURN servers compare it with their own.
+        for link in ice_server_links(self._ice_servers, now, session_id[:8]):
+            response.headers.append("Link", link)
 
 
-def _raw_query(request: Request) -> str:
-    # Not request.url.query: that fails on bytes that are not UTF-8.
-    query: bytes = request.scope["query_string"]
-    return query.decode(errors="replace")
+def _redirection(other: str, request: Request) -> Response:
+    # RFC 9725, section 4.5: 307, so that the offer is sent again; 301 and 302 would make a GET of it. Of the
+    # bearer token nothing is said: the client decides whether the other server gets it.
+    location = redirect_url(other, ENDPOINT_PATH, raw_query(request))
+    return Response(status_code=307, headers={"Location": location, **NO_STORE})
 
 
-def _split_query(query: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    values: dict[str, str] = {}
-    for key, _, value in pairs:
-        parameter = unquote(key)
-        if parameter in PARAMETERS and parameter in values:
-            raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} is given twice", parameter)
-        values[parameter] = unquote(value)
-    return values
+def _raise_gone(error: SessionNotFound | SessionOver) -> NoReturn:
+    if isinstance(error, SessionOver):
+        raise _over(error.ended.detail or error.ended.reason) from None
+    raise _unknown() from None
 
 
-def _required(values: Mapping[str, str], parameter: str) -> str:
-    value = values.get(parameter, "")
-    if not value:
-        raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} is missing", parameter)
-    return value
-
-
-def _check(parameter: str, check: Any, value: str) -> None:
-    try:
-        check(value)
-    except ValueError as error:
-        raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} {error}", parameter) from None
-
-
-def _audio_bitrate(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_AUDIO_BITRATE
-    # isdecimal alone would let other scripts' digits and endless numbers through.
-    if text.isascii() and text.isdecimal() and len(text) <= 6:
-        bitrate = int(text)
-        if MIN_AUDIO_BITRATE <= bitrate <= MAX_AUDIO_BITRATE:
-            return bitrate
-    detail = f"audio_bitrate is in bit/s, from {MIN_AUDIO_BITRATE} to {MAX_AUDIO_BITRATE}"
-    raise Problem(ProblemKind.BAD_PARAMETER, detail, "audio_bitrate")
-
-
-async def _read_offer(request: Request) -> str:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in OFFER_TYPES:
-        raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, f"Send the offer as {OFFER_TYPES[0]}")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            body = await _read_body(request)
-    except TimeoutError:
-        detail = f"Send the whole offer within {BODY_TIMEOUT:g} s"
-        raise Problem(ProblemKind.BODY_TOO_SLOW, detail) from None
-    except ClientDisconnect:
-        # Nobody reads this; as a Problem it is no bug either.
-        raise Problem(ProblemKind.BODY_TOO_SLOW, "The client left before its offer was complete") from None
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise Problem(ProblemKind.MALFORMED_SDP, "It is not UTF-8 text") from None
-
-
-async def _read_body(request: Request) -> bytearray:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_OFFER_BYTES:
-            raise Problem(ProblemKind.BODY_TOO_LARGE, f"An offer has at most {MAX_OFFER_BYTES} bytes")
-    return body
-
-
-def _unknown_session() -> Problem:
+def _unknown() -> Problem:
     return Problem(ProblemKind.SESSION_UNKNOWN, "It never existed, or ended long ago")
+
+
+def _over(reason: str) -> Problem:
+    return Problem(ProblemKind.SESSION_OVER, f"It ended before: {reason}")

@@ -3,7 +3,7 @@
 The data goes one way: `Session` → media units → `Muxer` → tags → `SinkConnection`. Nothing here waits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, Protocol, assert_never
 
 import structlog
@@ -13,6 +13,7 @@ from whipway.protocol.ice import Address
 from whipway.relay.muxer import Muxer
 from whipway.relay.sink import SinkEvent, SinkFailed, SinkPublishing
 from whipway.session.events import Connected, Ended, EndReason
+from whipway.session.ice_session import IceUpdate
 from whipway.session.session import Session
 from whipway.session.snapshot import describe_session
 from whipway.worker.sink_connection import SinkConnection
@@ -30,8 +31,6 @@ class Names(NamedTuple):
     """What a broadcast is known by."""
 
     session_id: str
-    ufrag: str
-    """Of our side: STUN to it belongs to this session."""
     stream_name: str
     """Without the publisher's arguments, which may be secrets."""
     stream_key: str
@@ -53,6 +52,8 @@ class Broadcast:
         self.session = session
         self.names = names
         self.session_id = names.session_id
+        self.ufrags: tuple[str, ...] = ()
+        """Of our side: STUN to them belongs to this session. As routed, see `Routes`."""
         self.addresses: list[Address] = []
         """Where its datagrams come from, the latest last."""
         self._muxer = muxer
@@ -79,6 +80,13 @@ class Broadcast:
                     self._finish(event)
                 case _:
                     assert_never(event)
+
+    def update_ice(self, fragment: str, if_match: Collection[str], now: float) -> IceUpdate:
+        """Trickle or restart; raises as `IceSession.update` does."""
+        update = self.session.update_ice(fragment, if_match, now)
+        if update.etag:
+            self._log.info("ICE restarts", generation=self.session.ice.generation)
+        return update
 
     def end(self, reason: EndReason, detail: str = "") -> None:
         """End the session and release everything, even if a bug gets in between."""

@@ -38,6 +38,19 @@ class EndSession:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateIce:
+    """Ask a session to take trickled candidates, or to restart ICE (RFC 9725, section 4.3).
+
+    Answered by IceUpdated, IceNotUpdated or UnknownSession. `fragment` is the request's body, `if_match`
+    holds entity tags without their quotes, of which `*` matches any.
+    """
+
+    session_id: str
+    fragment: str
+    if_match: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DescribeSession:
     """Ask for a session's snapshot."""
 
@@ -51,15 +64,35 @@ class DescribeWorker:
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
-    """Reply: the session waits for its client; `answer` is SDP."""
+    """Reply: the session waits for its client; `answer` is SDP, `etag` the ICE session's entity tag."""
 
     session_id: str
     answer: str
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused:
     """Reply: nothing was created or ended. `kind`: "malformed", "unsupported", "busy" or "full"."""
+
+    session_id: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class IceUpdated:
+    """Reply: candidates were taken, and both fields are empty; or ICE restarts, with a new entity tag and a
+    fragment with this side's new credentials and candidates."""
+
+    session_id: str
+    etag: str
+    fragment: str
+
+
+@dataclass(frozen=True, slots=True)
+class IceNotUpdated:
+    """Reply: nothing has changed. `kind`: "malformed", "unsupported", or "stale": no entity tag matched."""
 
     session_id: str
     kind: str
@@ -98,8 +131,17 @@ class UnknownSession:
     session_id: str
 
 
-Request = CreateSession | EndSession | DescribeSession | DescribeWorker
-Reply = SessionCreated | SessionRefused | SessionEnded | SessionDescribed | WorkerDescribed | UnknownSession
+Request = CreateSession | EndSession | UpdateIce | DescribeSession | DescribeWorker
+Reply = (
+    SessionCreated
+    | SessionRefused
+    | IceUpdated
+    | IceNotUpdated
+    | SessionEnded
+    | SessionDescribed
+    | WorkerDescribed
+    | UnknownSession
+)
 Event = SessionEnded
 AnyMessage = Request | Reply
 
@@ -108,10 +150,13 @@ _TYPES: dict[str, type[AnyMessage]] = {
     for kind in (
         CreateSession,
         EndSession,
+        UpdateIce,
         DescribeSession,
         DescribeWorker,
         SessionCreated,
         SessionRefused,
+        IceUpdated,
+        IceNotUpdated,
         SessionEnded,
         SessionDescribed,
         WorkerDescribed,

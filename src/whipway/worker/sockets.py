@@ -1,10 +1,29 @@
 """Bound sockets, made before anything runs so that a port in use is found at once."""
 
+import errno
 import socket
 
 UDP_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel: a key frame of several streams at once must fit while the loop does something else."""
 TCP_BACKLOG = 512
+MAX_ATTEMPTS = 16
+"""At a port that is free for UDP and TCP alike; the first one nearly always is."""
+
+
+def bind_media(host: str, port: int, tcp: bool) -> tuple[socket.socket, socket.socket | None]:
+    """The UDP socket of media and, if wanted, a TCP listener on the same port number. Raises OSError."""
+    for _ in range(MAX_ATTEMPTS if port == 0 else 1):
+        udp = bind_udp(host, port)
+        if not tcp:
+            return udp, None
+        try:
+            return udp, bind_tcp(host, udp.getsockname()[1])
+        except OSError as error:
+            udp.close()
+            failure = error
+            if error.errno != errno.EADDRINUSE:
+                break
+    raise OSError(failure.errno, f"{failure.strerror} (by TCP, which media.tcp = false does without)")
 
 
 def bind_udp(host: str, port: int) -> socket.socket:

@@ -1,8 +1,8 @@
-"""The media worker: one UDP socket, the sessions behind it, and the requests of the gateway.
+"""The media worker: one UDP socket, TCP connections beside it, the sessions behind them, and the gateway's
+requests.
 
-Datagrams are taken in bounded batches; each one goes to its session by plain calls, and every session
-touched is drained once at the end of the batch. A STUN message finds its session by the user name it
-carries, everything else by the address that STUN came from. One timer serves all sessions.
+Datagrams are taken in bounded batches; each one goes to its session (`routes` knows which) by plain calls,
+and every session touched is drained once at the end of the batch. One timer serves all sessions.
 """
 
 import asyncio
@@ -17,23 +17,27 @@ import structlog
 from whipway.failures import DropReason, ParseError
 from whipway.media.transcoder import Transcoder
 from whipway.protocol.dtls import generate_certificate
-from whipway.protocol.ice import Address
+from whipway.protocol.ice import TCP_ADDRESS_PARTS, Address
 from whipway.protocol.rtmp.client import Publisher
 from whipway.protocol.rtmp.url import parse_rtmp_url
-from whipway.protocol.sdp.answer import HostCandidate, NegotiationError, TrackDescription
-from whipway.protocol.stun import parse_username
+from whipway.protocol.sdp.answer import NegotiationError, TrackDescription
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.relay.muxer import Muxer
 from whipway.relay.sink import Sink, SinkEvent
 from whipway.session.acceptance import accept_offer
 from whipway.session.events import Ended, EndReason
+from whipway.session.ice_session import StaleTag
 from whipway.session.session import Timeouts
 from whipway.worker.broadcast import Broadcast, Names
+from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
     DescribeWorker,
     EndSession,
     Event,
+    IceNotUpdated,
+    IceUpdated,
     Reply,
     Request,
     SessionCreated,
@@ -41,20 +45,18 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    UpdateIce,
     WorkerDescribed,
 )
+from whipway.worker.routes import FIRST_STUN_BYTE_MAX, Routes
 from whipway.worker.sink_connection import SinkConnection
+from whipway.worker.tcp_media import TcpMedia
 
 MAX_BATCH = 128
 """Datagrams taken in one turn: about a millisecond of work, so that TCP and HTTP get theirs."""
 MAX_DATAGRAM_BYTES = 2048
 TICK_INTERVAL = 0.02
 """Seconds between two looks at the sessions' deadlines: one timer for all instead of one each."""
-FIRST_STUN_BYTE_MAX = 3
-MAX_ADDRESSES = 8
-"""Of one session: a client has a few interfaces, and moves now and then."""
-ADDRESS_HOLD = 2.0
-"""Seconds for which an address stays with the session last heard from there."""
 STRAY_SILENCE = 1.0
 """Seconds. Packets from an unknown address may be of a client that has not been heard for so long."""
 BUSY = (
@@ -66,7 +68,10 @@ log = structlog.get_logger("worker")
 
 
 class Worker:
-    """Carries out the gateway's requests on one UDP socket. Belongs to one event loop."""
+    """Carries out the gateway's requests on one UDP socket and one that listens for TCP, if there is one.
+
+    Both ports are announced as the same number. Belongs to one event loop.
+    """
 
     def __init__(
         self,
@@ -77,22 +82,32 @@ class Worker:
         setup_timeout: float,
         silence_timeout: float,
         takeover_after: float,
+        egress: EgressPolicy,
+        tcp_listener: socket.socket | None = None,
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
         self._socket = sock
-        self._candidates = [HostCandidate(address, port) for address, port in announced]
+        self._tcp = TcpMedia(tcp_listener, self._receive_tcp, self.drops) if tcp_listener else None
+        transports = ("udp", "tcp") if tcp_listener else ("udp",)
+        # UDP first: who looks at one candidate alone, as ffmpeg does, looks at this one.
+        self._candidates = [HostCandidate(*host, transport) for transport in transports for host in announced]
+        self._egress = egress
         self._post_event = post_event
         self._timeouts = Timeouts(setup_timeout, silence_timeout, takeover_after)
         self._certificate = generate_certificate()
         self._broadcasts: dict[str, Broadcast] = {}
-        self._by_ufrag: dict[str, Broadcast] = {}
-        self._by_address: dict[Address, Broadcast] = {}
+        self._routes = Routes(self.drops, self._tcp)
         self._by_stream: dict[str, Broadcast] = {}
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._strays = 0  # that were looked into
         self._closed = False
         self._loop.add_reader(sock, self._on_readable)
+
+    async def start(self) -> None:
+        """Begin to accept TCP connections, if there is a socket for them."""
+        if self._tcp is not None:
+            await self._tcp.start()
 
     def handle(self, message: Request) -> Reply:
         """Carry out one request."""
@@ -101,6 +116,8 @@ class Worker:
                 return self._create(message)
             case EndSession(session_id, reason):
                 return self._end(session_id, EndReason(reason))
+            case UpdateIce():
+                return self._update_ice(message)
             case DescribeSession(session_id):
                 broadcast = self._broadcasts.get(session_id)
                 if broadcast is None:
@@ -118,6 +135,8 @@ class Worker:
             self._end_safely(broadcast, EndReason.SHUTDOWN, "the server is stopping")
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        if self._tcp is not None:
+            self._tcp.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
 
@@ -144,23 +163,34 @@ class Worker:
         broadcast = Broadcast(
             accepted.session,
             _make_muxer(accepted.tracks, request.audio_bitrate),
-            lambda on_event: _open_sink(request, on_event),
+            lambda on_event: _open_sink(request, on_event, self._egress),
             self._send,
             self._forget,
-            Names(
-                request.session_id, accepted.ufrag, request.stream_name.partition("?")[0], request.stream_key
-            ),
+            Names(request.session_id, request.stream_name.partition("?")[0], request.stream_key),
         )
         if holder is not None:
             # Not before everything that may be refused or go wrong. The RTMP server hears of this end first:
             # the new session publishes once its client is connected, which takes the answer at least.
             self._end_safely(holder, EndReason.REPLACED, "a new publisher took over the stream")
         self._broadcasts[request.session_id] = broadcast
-        self._by_ufrag[accepted.ufrag] = broadcast
+        self._routes.follow(broadcast)
         self._by_stream[request.stream_key] = broadcast
         if self._tick_timer is None:
             self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
-        return SessionCreated(request.session_id, accepted.answer)
+        return SessionCreated(request.session_id, accepted.answer, accepted.session.ice.etag)
+
+    def _update_ice(self, request: UpdateIce) -> Reply:
+        broadcast = self._broadcasts.get(request.session_id)
+        if broadcast is None:
+            return UnknownSession(request.session_id)
+        try:
+            update = broadcast.update_ice(request.fragment, request.if_match, self._loop.time())
+        except ParseError as error:
+            return IceNotUpdated(request.session_id, "malformed", error.detail)
+        except StaleTag as error:
+            return IceNotUpdated(request.session_id, "stale", str(error))
+        self._routes.follow(broadcast)
+        return IceUpdated(request.session_id, update.etag, update.fragment)
 
     def _end(self, session_id: str, reason: EndReason) -> Reply:
         broadcast = self._broadcasts.get(session_id)
@@ -177,11 +207,8 @@ class Worker:
 
     def _forget(self, broadcast: Broadcast, ended: Ended) -> None:
         del self._broadcasts[broadcast.session_id]
-        del self._by_ufrag[broadcast.names.ufrag]
         del self._by_stream[broadcast.names.stream_key]
-        for addr in broadcast.addresses:
-            self._unroute(addr, broadcast)
-        broadcast.addresses.clear()
+        self._routes.forget(broadcast)
         if ended.reason is not EndReason.DELETED:  # That one is told by the reply.
             self._post_event(self._last_words(broadcast, ended))
 
@@ -192,15 +219,24 @@ class Worker:
     def _on_readable(self) -> None:
         now = self._loop.time()
         receive = self._socket.recvfrom
-        touched: dict[Broadcast, None] = {}
+        batch: list[tuple[bytes, Address]] = []
         for _ in range(MAX_BATCH):
             try:
-                data, addr = receive(MAX_DATAGRAM_BYTES)
+                batch.append(receive(MAX_DATAGRAM_BYTES))
             except BlockingIOError:
                 break
             except OSError:
                 continue  # An ICMP error of something sent earlier; the next call reads on.
-            broadcast = self._find(data, addr)
+        self._take(batch, now)
+
+    def _receive_tcp(self, datagrams: list[bytes], addr: Address) -> None:
+        self._take([(data, addr) for data in datagrams], self._loop.time())
+
+    def _take(self, batch: list[tuple[bytes, Address]], now: float) -> None:
+        find = self._routes.find
+        touched: dict[Broadcast, None] = {}
+        for data, addr in batch:
+            broadcast = find(data, addr)
             if broadcast is None:
                 continue
             try:
@@ -209,51 +245,10 @@ class Worker:
                 self._fail(broadcast)
             if data[0] <= FIRST_STUN_BYTE_MAX and broadcast.session_id in self._broadcasts:
                 # At once, not after the batch: DTLS often comes right behind the check.
-                self._learn_address(broadcast, addr)
+                self._routes.learn(broadcast, addr, now)
             touched[broadcast] = None
         for broadcast in touched:
             self._pump(broadcast)
-
-    def _find(self, data: bytes, addr: Address) -> Broadcast | None:
-        if not data:
-            self.drops[DropReason.UNKNOWN_DATAGRAM] += 1
-            return None
-        if data[0] > FIRST_STUN_BYTE_MAX:
-            broadcast = self._by_address.get(addr)
-            if broadcast is None:
-                self.drops[DropReason.UNKNOWN_ADDRESS] += 1
-            return broadcast
-        names = parse_username(data)
-        broadcast = self._by_ufrag.get(names[0]) if names else None
-        if broadcast is None:
-            self.drops[DropReason.STUN_UNKNOWN_USER] += 1
-        return broadcast
-
-    def _learn_address(self, broadcast: Broadcast, addr: Address) -> None:
-        """Route an address that ICE has validated; a session keeps its latest few.
-
-        Checks can be recorded and played back from anywhere, so they must not take the address that media
-        come from: not from another session, and not from their own by pushing it out of the list.
-        """
-        transport = broadcast.session.transport
-        holder = self._by_address.get(addr)
-        if holder is broadcast or not transport.is_validated(addr):
-            return
-        if holder is not None and holder.session.was_heard_since(self._loop.time() - ADDRESS_HOLD):
-            return
-        known = broadcast.addresses
-        if addr not in known:
-            known.append(addr)
-        if len(known) > MAX_ADDRESSES:
-            spare = next(each for each in known if each != transport.media_address)
-            known.remove(spare)
-            self._unroute(spare, broadcast)
-        self._by_address[addr] = broadcast
-
-    def _unroute(self, addr: Address, broadcast: Broadcast) -> None:
-        # Unless another session has been heard from there since.
-        if self._by_address.get(addr) is broadcast:
-            del self._by_address[addr]
 
     def _pump(self, broadcast: Broadcast) -> None:
         try:
@@ -296,6 +291,9 @@ class Worker:
         self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick) if self._broadcasts else None
 
     def _send(self, data: bytes, addr: Address) -> None:
+        if len(addr) == TCP_ADDRESS_PARTS and self._tcp is not None:
+            self._tcp.send(data, addr)
+            return
         try:
             self._socket.sendto(data, addr)
         except OSError:
@@ -312,7 +310,9 @@ def _make_muxer(tracks: Sequence[TrackDescription], audio_bitrate: int) -> Muxer
     )
 
 
-def _open_sink(request: CreateSession, on_event: Callable[[SinkEvent], None]) -> SinkConnection:
+def _open_sink(
+    request: CreateSession, on_event: Callable[[SinkEvent], None], egress: EgressPolicy
+) -> SinkConnection:
     url = parse_rtmp_url(request.stream_url)
     publisher = Publisher(
         app=url.app,
@@ -321,4 +321,4 @@ def _open_sink(request: CreateSession, on_event: Callable[[SinkEvent], None]) ->
         random=os.urandom,
         now=asyncio.get_running_loop().time(),
     )
-    return SinkConnection(Sink(publisher), url, on_event)
+    return SinkConnection(Sink(publisher), url, on_event, egress)

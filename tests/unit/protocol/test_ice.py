@@ -60,12 +60,12 @@ def check(
     return message.serialize(None if key is None else key.encode())
 
 
-def answer(agent: IceAgent, data: bytes, addr=HOME, now: float = 0.0) -> Message:
+def answer(agent: IceAgent, data: bytes, addr=HOME, now: float = 0.0, *, key: str = PWD) -> Message:
     """The one response to `data`, which went back to where it came from, properly protected."""
     agent.receive_datagram(data, addr, now)
     [(response, destination)] = agent.datagrams_to_send()
     assert destination is addr
-    assert verify_integrity(response, PWD.encode())
+    assert verify_integrity(response, key.encode())
     message = parse_message(response)
     assert (message.method, message.transaction_id) == (BINDING, data[8:20])
     assert Attribute.FINGERPRINT in message.attributes
@@ -269,6 +269,150 @@ class TestTransactions:
             with pytest.raises(ParseError):
                 agent.receive_datagram(data, MOBILE, 1.0)
         answer(agent, recorded[0], MOBILE)
+
+
+NEW = ("fresh+/2", "another password, as long", "peer2")
+
+
+def restarted(*, selected: bool = True) -> IceAgent:
+    """An agent with a nominated address, that was told of new credentials at second 1."""
+    agent = make_agent()
+    if selected:
+        answer(agent, check(nominate=True), HOME, 0.5)
+        agent.events()
+    restart(agent)
+    return agent
+
+
+def restart(agent: IceAgent, generation=NEW) -> None:
+    agent.restart(ufrag=generation[0], pwd=generation[1], remote_ufrag=generation[2])
+
+
+def check_again(generation=NEW, **options) -> bytes:
+    """A check with the credentials of a restart."""
+    return check(username=f"{generation[0]}:{generation[2]}", key=generation[1], **options)
+
+
+def refusal(agent: IceAgent, data: bytes, addr=HOME) -> DropReason:
+    with pytest.raises(ParseError) as caught:
+        agent.receive_datagram(data, addr, 50.0)
+    assert agent.datagrams_to_send() == []
+    return caught.value.reason
+
+
+class TestRestart:
+    def test_nothing_changes_until_the_new_credentials_nominate(self):
+        agent = restarted()
+        assert agent.ufrags == (UFRAG, NEW[0])
+        answer(agent, check_again(priority=HOST), MOBILE, 2.0, key=NEW[1])
+        answer(agent, check(), HOME, 3.0)
+        assert (agent.selected, agent.selected_at, agent.last_check) == (HOME, 0.5, 3.0)
+        assert agent.events() == []
+        assert agent.is_validated(HOME) and agent.is_validated(MOBILE)
+        # Not even long after the last nomination.
+        answer(agent, check_again(priority=HOST), MOBILE, 60.0, key=NEW[1])
+        assert agent.selected == HOME
+
+    def test_a_nomination_replaces_everything_whatever_its_priority(self):
+        agent = restarted()
+        answer(agent, check_again(priority=RELAY, nominate=True), MOBILE, 2.0, key=NEW[1])
+        assert agent.events() == [AddressSelected(MOBILE)]
+        assert (agent.selected, agent.selected_at, agent.ufrags) == (MOBILE, 2.0, (NEW[0],))
+        assert agent.is_validated(MOBILE) and not agent.is_validated(HOME)
+        assert agent.was_validated(MOBILE) and agent.was_validated(HOME)
+        assert refusal(agent, check(nominate=True)) is DropReason.STUN_UNKNOWN_USER
+        # From now on the four rules count once more.
+        answer(agent, check_again(priority=HOST, nominate=True), HOME, 2.1, key=NEW[1])
+        answer(agent, check_again(priority=RELAY, nominate=True), MOBILE, 2.2, key=NEW[1])
+        assert (agent.selected, agent.selected_at) == (HOME, 2.1)
+
+    def test_the_same_address_is_selected_anew_without_an_event(self):
+        agent = restarted()
+        answer(agent, check_again(nominate=True), HOME, 2.0, key=NEW[1])
+        assert (agent.selected, agent.selected_at, agent.events()) == (HOME, 2.0, [])
+
+    def test_before_there_was_an_address_any_check_will_do(self):
+        agent = restarted(selected=False)
+        answer(agent, check_again(), MOBILE, 2.0, key=NEW[1])
+        assert agent.events() == [AddressSelected(MOBILE)]
+        assert agent.ufrags == (NEW[0],)
+        agent = restarted(selected=False)
+        answer(agent, check(), HOME, 2.0)
+        assert (agent.selected, agent.ufrags) == (HOME, (UFRAG, NEW[0]))
+
+    def test_a_second_restart_replaces_the_first(self):
+        agent = restarted()
+        answer(agent, check_again(), MOBILE, 2.0, key=NEW[1])
+        newest = ("newest/3", "the third password, longer", "peer3")
+        restart(agent, newest)
+        assert agent.ufrags == (UFRAG, newest[0])
+        assert not agent.is_validated(MOBILE) and agent.is_validated(HOME)
+        assert refusal(agent, check_again(nominate=True), MOBILE) is DropReason.STUN_UNKNOWN_USER
+        answer(agent, check(), HOME, 3.0)
+        answer(agent, check_again(newest, nominate=True), MOBILE, 4.0, key=newest[1])
+        assert (agent.selected, agent.ufrags) == (MOBILE, (newest[0],))
+
+    @pytest.mark.parametrize(
+        ("username", "key"),
+        [
+            (f"{NEW[0]}:{NEW[2]}", PWD),
+            (f"{UFRAG}:{REMOTE_UFRAG}", NEW[1]),
+            (f"{NEW[0]}:{REMOTE_UFRAG}", NEW[1]),
+            (f"{UFRAG}:{NEW[2]}", PWD),
+        ],
+    )
+    def test_credentials_do_not_mix(self, username, key):
+        agent = restarted()
+        reason = refusal(agent, check(username=username, key=key, nominate=True), MOBILE)
+        assert reason in (DropReason.STUN_INTEGRITY, DropReason.STUN_UNKNOWN_USER)
+        assert (agent.selected, agent.ufrags) == (HOME, (UFRAG, NEW[0]))
+
+    def test_refusals_speak_the_language_of_the_check(self):
+        agent = restarted()
+        response = answer(
+            agent, check_again(role=Attribute.ICE_CONTROLLED, nominate=True), MOBILE, 2.0, key=NEW[1]
+        )
+        assert response.message_class is MessageClass.ERROR
+        assert (agent.selected, agent.ufrags) == (HOME, (UFRAG, NEW[0]))
+
+    def test_checks_of_both_generations_are_remembered(self):
+        agent = restarted()
+        old, new = check(nominate=True), check_again(nominate=True)
+        answer(agent, old, HOME, 2.0)
+        assert refusal(agent, old, MOBILE) is DropReason.STUN_REPLAY
+        answer(agent, new, HOME, 3.0, key=NEW[1])
+        assert refusal(agent, new, MOBILE) is DropReason.STUN_REPLAY
+        assert refusal(agent, old, MOBILE) is DropReason.STUN_UNKNOWN_USER
+        # As a retransmission it is still answered.
+        answer(agent, new, HOME, 4.0, key=NEW[1])
+        assert (agent.selected, agent.last_check) == (HOME, 3.0)
+
+    def test_both_generations_of_addresses_are_bounded(self):
+        agent = restarted()
+        others = [("203.0.113.5", port) for port in range(2 * MAX_VALIDATED_ADDRESSES)]
+        for addr in others:
+            answer(agent, check(), addr, 1.0)
+            answer(agent, check_again(), (addr[0], addr[1] + 1000), 1.0, key=NEW[1])
+        assert sum(map(agent.is_validated, others)) == MAX_VALIDATED_ADDRESSES - 1
+        assert (
+            sum(agent.is_validated((host, port + 1000)) for host, port in others) == MAX_VALIDATED_ADDRESSES
+        )
+        assert agent.is_validated(HOME)
+
+    def test_thousands_of_restarts_leave_no_trace(self):
+        agent = restarted()
+        for number in range(3000):
+            generation = (f"ufrag{number}", f"a password of some length {number}", f"peer{number}")
+            restart(agent, generation)
+            answer(
+                agent,
+                check_again(generation, nominate=number % 3 == 0),
+                (HOME[0], number),
+                1.0,
+                key=generation[1],
+            )
+        assert len(agent.ufrags) <= 2
+        assert sum(agent.was_validated((HOME[0], number)) for number in range(3000)) <= 3
 
 
 class TestCredentials:

@@ -7,14 +7,15 @@ from tests.peers.whip_client import WhipClient
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.dtls import generate_certificate
-from whipway.protocol.sdp.answer import HostCandidate, NegotiationError, Refusal
+from whipway.protocol.sdp.answer import NegotiationError, Refusal
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import parse_description
 from whipway.protocol.sdp.grammar import Setup
 from whipway.session.acceptance import Accepted, accept_offer
 from whipway.session.session import SessionState, Timeouts
 
 CERTIFICATE = generate_certificate()
-CANDIDATES = [HostCandidate("192.0.2.1", 5000), HostCandidate("2001:db8::1", 5000)]
+CANDIDATES = [HostCandidate("192.0.2.1", 5000), HostCandidate("192.0.2.1", 5000, "tcp")]
 
 
 def accept(offer: str, seed: int = 1) -> Accepted:
@@ -43,9 +44,16 @@ def test_the_answer_tells_the_client_where():
     assert answer.ice_lite
     assert 0 <= answer.session_id < 2**63
     first = answer.media[0]
-    assert first.ice_ufrag == accepted.ufrag
-    assert [(candidate.address, candidate.port) for candidate in first.candidates] == CANDIDATES
+    assert (first.ice_ufrag,) == accepted.session.ice.ufrags
+    assert first.ice_options == ("trickle", "ice2")
+    assert [(each.address, each.port, each.transport) for each in first.candidates] == CANDIDATES
     assert first.fingerprints[0].digest.hex(":").upper() == CERTIFICATE.fingerprint
+
+
+def test_the_offers_own_candidates_are_counted():
+    candidates = "".join(f"a=candidate:1 1 udp 1 {host} 9 typ host\r\n" for host in ("192.0.2.9", "x.local"))
+    ice = accept(WhipClient().offer + candidates).session.ice
+    assert (ice.candidates, ice.candidates_discarded) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +74,8 @@ def test_dtls_role(offered, answered):
 def test_every_session_has_its_own_secrets():
     one, same, other = accept(WhipClient().offer), accept(WhipClient().offer), accept(WhipClient().offer, 2)
     assert one.answer == same.answer
-    assert one.ufrag != other.ufrag
+    assert one.session.ice.ufrags != other.session.ice.ufrags
+    assert one.session.ice.etag != other.session.ice.etag
     sessions = [parse_description(accepted.answer) for accepted in (one, other)]
     assert sessions[0].session_id != sessions[1].session_id
     assert sessions[0].media[0].ice_pwd != sessions[1].media[0].ice_pwd

@@ -13,6 +13,7 @@ def test_before_the_client_came():
     snapshot = describe_session(session, 0.0)
     assert (snapshot["state"], snapshot["reason"], snapshot["detail"]) == ("connecting", None, None)
     assert snapshot["drops"] == {}
+    assert snapshot["ice"]["path"] is None
     assert [track["packets"] for track in snapshot["tracks"]] == [0, 0]
 
 
@@ -29,6 +30,7 @@ def test_a_stream_and_its_end():
         "reason": "deleted",
         "detail": "by request",
         "round_trip_ms": 40.0,
+        "ice": {"generation": 0, "candidates": 0, "candidates_discarded": 0, "path": "udp"},
         "warnings": [],
         "tracks": [
             {
@@ -60,6 +62,21 @@ def test_a_stream_and_its_end():
             },
         ],
         "drops": {"srtp_authentication": 1, "unknown_datagram": 1},
+    }
+
+
+def test_a_restart_by_tcp():
+    network = make_network()
+    client = network.client
+    network.session.ice.update(
+        client.restart("1 1 udp 1 192.0.2.7 9 typ host", "1 1 udp 1 a.local 9 typ host"), ["*"]
+    )
+    network.inject(client.stun(), ("192.0.2.7", 40_000, 3))
+    assert describe_session(network.session, network.now)["ice"] == {
+        "generation": 1,
+        "candidates": 1,
+        "candidates_discarded": 1,
+        "path": "tcp",
     }
 
 

@@ -183,6 +183,30 @@ class TestWhereTheClientIs:
         transport.receive_stun(check, client.address, 3.0)
         assert (transport.last_heard, transport.last_seen) == (1.0, 3.0)
 
+    def test_a_restart_moves_it_at_once_and_what_was_on_its_way_is_taken(self):
+        network = make_network(WhipClient(setup="passive", speaks_dtls=False))
+        transport, client = network.session.transport, network.client
+        transport.receive_stun(client.stun(), client.address, 1.0)
+        client.take_restart(network.session.ice.update(client.restart(), ["*"]).fragment, 1.0)
+        assert client.pending is not None
+        transport.datagrams_to_send()
+        assert transport.remote_address == client.address
+        transport.receive_stun(client.stun(client.pending.username, client.pending.key), ELSEWHERE, 2.0)
+        assert transport.remote_address == ELSEWHERE
+        hello = b"\x16\xfe\xfd" + bytes(40)
+        assert dropped(transport.receive_dtls, hello, client.address, 2.0) is DropReason.DTLS_MALFORMED
+        assert dropped(transport.receive_dtls, hello, ("203.0.113.9", 1), 2.0) is DropReason.UNKNOWN_ADDRESS
+
+    def test_media_from_before_a_restart_are_not_followed(self):
+        network = make_network()
+        network.run(1.0)
+        transport, client = network.session.transport, network.client
+        client.take_restart(network.session.ice.update(client.restart(), ["*"]).fragment, 1.0)
+        assert client.pending is not None
+        transport.receive_stun(client.stun(client.pending.username, client.pending.key), ELSEWHERE, 2.0)
+        self.send(transport, client, client.address, 3.0)
+        assert transport.remote_address == ELSEWHERE
+
 
 class TestSrtp:
     def test_nothing_opens_before_the_handshake(self):

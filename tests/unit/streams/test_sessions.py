@@ -1,24 +1,31 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from typing import Any
 
 import pytest
 import structlog
 
 from whipway.streams import sessions
 from whipway.streams.sessions import (
+    Access,
+    IceRefused,
     SessionDirectory,
     SessionNotCreated,
     SessionNotFound,
     SessionOver,
+    address_group,
     stream_key,
 )
+from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
     DescribeWorker,
     EndSession,
     Event,
+    IceNotUpdated,
+    IceUpdated,
     Reply,
     Request,
     SessionCreated,
@@ -26,6 +33,7 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    UpdateIce,
     WorkerDescribed,
 )
 
@@ -39,6 +47,7 @@ class Worker:
         self.sessions: dict[str, CreateSession] = {}
         self.refuses: SessionRefused | None = None
         self.breaks: BaseException | None = None
+        self.updates: list[UpdateIce] = []
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def request(self, message: Request) -> Reply:
@@ -52,6 +61,8 @@ class Worker:
             return UnknownSession(message.session_id)
         if isinstance(message, DescribeSession):
             return SessionDescribed(message.session_id, {"state": "live"})
+        if isinstance(message, UpdateIce):
+            return self._update(message)
         del self.sessions[message.session_id]
         return SessionEnded(message.session_id, message.reason, "", {"state": "ended"})
 
@@ -64,7 +75,13 @@ class Worker:
             del self.sessions[other.session_id]
             self._events.put_nowait(SessionEnded(other.session_id, "replaced", "", {"state": "ended"}))
         self.sessions[message.session_id] = message
-        return SessionCreated(message.session_id, "answer")
+        return SessionCreated(message.session_id, "answer", "tag-1")
+
+    def _update(self, message: UpdateIce) -> Reply:
+        self.updates.append(message)
+        if "tag-1" not in message.if_match:
+            return IceNotUpdated(message.session_id, "stale", "no tag is the current one")
+        return IceUpdated(message.session_id, "tag-2", "fragment")
 
     def lose(self, session_id: str, detail: str = "nothing came") -> None:
         """Let a session end by itself."""
@@ -84,24 +101,31 @@ def worker() -> Worker:
     return Worker()
 
 
+async def resolve(host: str, port: int) -> list[str]:
+    return ["8.8.8.8"]
+
+
+EGRESS = EgressPolicy(resolve=resolve)
+
+
 @pytest.fixture
 def directory(worker: Worker) -> SessionDirectory:
     numbers = count(1)
-    return SessionDirectory(worker, lambda: f"id-{next(numbers)}", max_sessions=2)
+    return SessionDirectory(worker, lambda: f"id-{next(numbers)}", max_sessions=2, egress=EGRESS)
 
 
 names = count(1)
 
 
-async def create(directory: SessionDirectory, name: str | None = None) -> str:
+async def create(directory: SessionDirectory, name: str | None = None, **more: Any) -> str:
     """The id of a new session, by default one of a stream of its own."""
     created = await directory.create(
         offer="offer",
         stream_name=name or f"stream-{next(names)}",
-        stream_url="rtmp://host/live",
         audio_bitrate=64_000,
+        **{"stream_url": "rtmp://host/live"} | more,
     )
-    assert created.answer == "answer"
+    assert (created.answer, created.etag) == ("answer", "tag-1")
     return created.session_id
 
 
@@ -304,7 +328,7 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
 
     async def answer(message: Request) -> Reply:
         assert isinstance(message, EndSession)
-        return SessionCreated(message.session_id, "what?")
+        return SessionCreated(message.session_id, "what?", "")
 
     worker.request = answer  # type: ignore[method-assign]
     with pytest.raises(AssertionError):
@@ -313,6 +337,310 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
 
 async def test_the_worker_is_asked_for_what_it_dropped(directory: SessionDirectory) -> None:
     assert await directory.worker_drops() == {"unknown_address": 3}
+
+
+async def test_an_end_told_after_it_was_given_up_is_not_remembered(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    session_id = await create(directory)
+    worker.sessions.clear()
+    with pytest.raises(SessionNotFound):
+        await directory.describe(session_id)
+    worker.lose(session_id)
+    await follow(directory, worker)
+    # Nobody knows any more who may ask for it.
+    assert directory.access(session_id) is None
+    with pytest.raises(SessionNotFound):
+        await directory.describe(session_id)
+
+
+# ICE of a session that is there
+
+
+async def test_ice_is_updated_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+    updated = await directory.update_ice(session_id, "candidates", ("old", "tag-1"))
+    assert updated == IceUpdated(session_id, "tag-2", "fragment")
+    assert worker.updates == [UpdateIce(session_id, "candidates", ["old", "tag-1"])]
+
+
+async def test_ice_that_is_not_updated(directory: SessionDirectory) -> None:
+    session_id = await create(directory)
+    with pytest.raises(IceRefused) as caught:
+        await directory.update_ice(session_id, "candidates", ["old"])
+    assert (caught.value.kind, caught.value.detail) == ("stale", "no tag is the current one")
+
+
+async def test_ice_of_sessions_that_are_not_there(directory: SessionDirectory, worker: Worker) -> None:
+    with pytest.raises(SessionNotFound):
+        await directory.update_ice("id-9", "candidates", ["tag-1"])
+    session_id = await create(directory)
+    await directory.end(session_id, "deleted")
+    with pytest.raises(SessionOver):
+        await directory.update_ice(session_id, "candidates", ["tag-1"])
+    assert worker.updates == []
+
+
+async def test_updates_of_one_session_wait_for_each_other(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await create(directory), await create(directory)
+    ask, begun, gate = worker.request, [], asyncio.Event()
+
+    async def ask_slowly(message: Request) -> Reply:
+        assert isinstance(message, UpdateIce)
+        begun.append(message.fragment)
+        await gate.wait()
+        return await ask(message)
+
+    monkeypatch.setattr(worker, "request", ask_slowly)
+    updates = [
+        asyncio.create_task(directory.update_ice(session_id, fragment, ["tag-1"]))
+        for session_id, fragment in ((one, "first"), (one, "second"), (other, "third"), (one, "fourth"))
+    ]
+    while len(begun) < 2:
+        await asyncio.sleep(0)
+    assert begun == ["first", "third"]
+    gate.set()
+    await asyncio.gather(*updates)
+    assert [update.fragment for update in worker.updates if update.session_id == one] == [
+        "first",
+        "second",
+        "fourth",
+    ]
+
+
+async def test_who_waits_to_update_a_session_that_ends_is_told_so(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    session_id = await create(directory)
+    async with directory._live[session_id].updating:
+        update = asyncio.create_task(directory.update_ice(session_id, "candidates", ["tag-1"]))
+        await asyncio.sleep(0)
+        worker.lose(session_id, "nothing came")
+        await follow(directory, worker)
+    with pytest.raises(SessionOver) as caught:
+        await update
+    assert caught.value.ended.detail == "nothing came"
+
+
+async def test_an_update_that_is_answered_amiss_is_a_bug(directory: SessionDirectory, worker: Worker) -> None:
+    session_id = await create(directory)
+
+    async def answer(message: Request) -> Reply:
+        return WorkerDescribed({})
+
+    worker.request = answer  # type: ignore[method-assign]
+    with pytest.raises(AssertionError):
+        await directory.update_ice(session_id, "candidates", ["tag-1"])
+
+
+# Who may touch a session
+
+
+async def test_access_is_known_for_as_long_as_the_session_is(
+    directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 2)
+    assert directory.access("id-1") is None
+    first = await create(directory, "one?key=x", credential=b"digest")
+    second = await create(directory, "two", stream_url="rtmps://host/live")
+    expected = Access("one?key=x", "rtmp://host/live", b"digest")
+    assert directory.access(first) == expected
+    assert directory.access(second) == Access("two", "rtmps://host/live", None)
+    await directory.end(first, "deleted")
+    worker.lose(second)
+    worker.lose(second)
+    await follow(directory, worker)
+    assert directory.access(first) == expected
+    assert directory.access(second) == Access("two", "rtmps://host/live", None)
+    await directory.end(await create(directory), "deleted")
+    assert directory.access(first) is None and directory.access(second) is not None
+
+
+async def test_a_refused_session_has_no_access(directory: SessionDirectory, worker: Worker) -> None:
+    worker.refuses = SessionRefused("id-1", "unsupported", "no H.264")
+    with pytest.raises(SessionNotCreated):
+        await create(directory, credential=b"digest")
+    assert directory.access("id-1") is None
+
+
+# Where streams may go
+
+
+async def refusal(directory: SessionDirectory, name: str | None = None, **more: Any) -> SessionNotCreated:
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory, name, **more)
+    return caught.value
+
+
+async def test_a_url_that_is_not_allowed_is_refused(directory: SessionDirectory, worker: Worker) -> None:
+    error = await refusal(directory, stream_url="rtmp://127.0.0.1/live")
+    assert error.kind == "egress" and "egress.allow" in error.detail
+    assert directory.live_count == 0 and worker.sessions == {}
+
+
+@pytest.mark.parametrize("error", [OSError("no such host"), TimeoutError()])
+async def test_a_name_that_does_not_resolve_is_the_sinks_business(
+    directory: SessionDirectory, error: OSError
+) -> None:
+    async def fail(host: str, port: int) -> list[str]:
+        raise error
+
+    directory._egress = EgressPolicy(resolve=fail)
+    await create(directory)
+    assert directory.live_count == 1
+
+
+async def test_a_slow_name_is_not_waited_for(
+    directory: SessionDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "EGRESS_TIMEOUT", 0.01)
+
+    async def hang(host: str, port: int) -> list[str]:
+        return await asyncio.Future()
+
+    directory._egress = EgressPolicy(resolve=hang)
+    await create(directory)
+    assert directory.live_count == 1
+
+
+async def test_nothing_is_reserved_while_a_name_is_looked_up(directory: SessionDirectory) -> None:
+    looked_up = asyncio.Event()
+
+    async def wait(host: str, port: int) -> list[str]:
+        await looked_up.wait()
+        return await resolve(host, port)
+
+    directory._egress = EgressPolicy(resolve=wait)
+    asking = [asyncio.create_task(create(directory)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert directory.live_count == 0
+    looked_up.set()
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    refused = [outcome.kind for outcome in outcomes if isinstance(outcome, SessionNotCreated)]
+    assert refused == ["full", "full"] and directory.live_count == 2
+
+
+async def test_a_full_server_looks_nothing_up(directory: SessionDirectory) -> None:
+    await create(directory)
+    await create(directory)
+    directory._egress = EgressPolicy(["198.51.100.1"])
+    assert (await refusal(directory)).kind == "full"
+
+
+# Stopping
+
+
+async def test_a_draining_server_takes_no_new_sessions(directory: SessionDirectory, worker: Worker) -> None:
+    first = await create(directory, "one")
+    directory._takes_over = True
+    directory.drain()
+    assert (await refusal(directory)).kind == "draining"
+    assert (await refusal(directory, "one")).kind == "draining"
+    assert set(worker.sessions) == {first}
+    await directory.update_ice(first, "candidates", ["tag-1"])
+    assert await directory.describe(first) == {"state": "live"}
+    await directory.end(first, "deleted")
+
+
+async def test_draining_may_begin_while_a_name_is_looked_up(directory: SessionDirectory) -> None:
+    async def drain(host: str, port: int) -> list[str]:
+        directory.drain()
+        return await resolve(host, port)
+
+    directory._egress = EgressPolicy(resolve=drain)
+    assert (await refusal(directory)).kind == "draining"
+    assert directory.live_count == 0
+
+
+# Sessions of one address
+
+
+@pytest.fixture
+def by_address(directory: SessionDirectory) -> SessionDirectory:
+    """A directory that takes two sessions of each address."""
+    directory._sessions_per_address = 2
+    directory._max_sessions = 100
+    return directory
+
+
+async def test_an_address_may_have_so_many_sessions(by_address: SessionDirectory) -> None:
+    for client in ("192.0.2.1", "192.0.2.2"):
+        await create(by_address, client=client)
+        await create(by_address, client=client)
+        assert (await refusal(by_address, client=client)).kind == "crowded"
+    assert by_address.live_count == 4
+
+
+@pytest.mark.parametrize("way", ["deleted", "silent", "refused", "broken", "lost"])
+async def test_each_way_to_end_makes_room(
+    by_address: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    await create(by_address, client="192.0.2.1")
+    for _ in range(3):
+        if way == "refused":
+            worker.refuses = SessionRefused("id", "unsupported", "no H.264")
+            assert (await refusal(by_address, client="192.0.2.1")).kind == "unsupported"
+            worker.refuses = None
+        elif way == "broken":
+            worker.breaks = RuntimeError("a bug")
+            with pytest.raises(RuntimeError):
+                await create(by_address, client="192.0.2.1")
+            worker.breaks = None
+        else:
+            session_id = await create(by_address, client="192.0.2.1")
+            assert (await refusal(by_address, client="192.0.2.1")).kind == "crowded"
+            if way == "deleted":
+                await by_address.end(session_id, "deleted")
+            elif way == "silent":
+                worker.lose(session_id)
+                await follow(by_address, worker)
+            else:
+                del worker.sessions[session_id]
+                with pytest.raises(SessionNotFound):
+                    await by_address.describe(session_id)
+    assert by_address.live_count == 1
+
+
+async def test_who_takes_its_own_stream_over_needs_no_more_room(
+    by_address: SessionDirectory, worker: Worker
+) -> None:
+    by_address._takes_over = True
+    await create(by_address, "one", client="192.0.2.1")
+    await create(by_address, "two", client="192.0.2.1")
+    for _ in range(3):
+        await create(by_address, "two?again", client="192.0.2.1")
+        assert (await refusal(by_address, "three", client="192.0.2.1")).kind == "crowded"
+    await follow(by_address, worker)
+    assert by_address.live_count == 2
+
+
+async def test_no_limit_and_no_address_limit_nothing(by_address: SessionDirectory) -> None:
+    for _ in range(3):
+        await create(by_address, client="")
+    by_address._sessions_per_address = 0
+    for _ in range(3):
+        await create(by_address, client="192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:DB8:0:0:ffff::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("testclient", "testclient", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_addresses_that_count_as_one(first: str, second: str, same: bool) -> None:
+    assert (address_group(first) == address_group(second)) is same
 
 
 # Two publishers of one stream
@@ -326,7 +654,7 @@ def takes_over(directory: SessionDirectory) -> SessionDirectory:
 
 
 async def test_the_way_of_treating_a_second_publisher_is_told_to_the_worker(worker: Worker) -> None:
-    directory = SessionDirectory(worker, lambda: "id", max_sessions=2, takes_over=True)
+    directory = SessionDirectory(worker, lambda: "id", max_sessions=2, takes_over=True, egress=EGRESS)
     await create(directory)
     assert worker.sessions["id"].takes_over
 

@@ -15,10 +15,12 @@ from whipway.relay.muxer import Muxer, Tag
 from whipway.relay.sink import Sink, SinkState
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.worker.broadcast import Broadcast, Names
+from whipway.worker.egress import EgressPolicy
 from whipway.worker.sink_connection import SinkConnection
 
 pytestmark = pytest.mark.anyio
 
+EGRESS = EgressPolicy([HOST])
 SOUND = b"\xfc\xff\xfe"
 
 
@@ -71,14 +73,14 @@ class Parts:
             self._make_sink,
             lambda data, addr: None,
             lambda broadcast, ended: self.ends.append(ended),
-            Names("one", "ufrag", "one", "host/live/one"),
+            Names("one", "one", "host/live/one"),
         )
 
     def _make_sink(self, on_event: object) -> SinkConnection:
         now = asyncio.get_running_loop().time()
         publisher = Publisher(app="live", tc_url=self._url.tc_url, stream_name="one", random=bytes, now=now)
         self.sinks.append(Sink(publisher))
-        self.connections.append(SinkConnection(self.sinks[-1], self._url, on_event))  # type: ignore[arg-type]
+        self.connections.append(SinkConnection(self.sinks[-1], self._url, on_event, EGRESS))  # type: ignore[arg-type]
         return self.connections[-1]
 
 

@@ -8,6 +8,7 @@ import structlog
 from tests.peers import h264, opus
 from tests.peers.rtmp_client import HOST, RtmpPlayer, RtmpPublisher
 from tests.peers.rtmp_server import listening
+from tests.peers.tcp_client import TcpClient
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
@@ -20,19 +21,26 @@ from whipway.relay.muxer import Muxer
 from whipway.relay.sink import SinkState
 from whipway.session.events import EndReason
 from whipway.session.session import Session, Timeouts
+from whipway.worker import routes
 from whipway.worker import worker as worker_module
+from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
+    DescribeWorker,
     EndSession,
     Event,
+    IceNotUpdated,
+    IceUpdated,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
     UnknownSession,
+    UpdateIce,
+    WorkerDescribed,
 )
-from whipway.worker.sockets import bind_tcp, bind_udp
+from whipway.worker.sockets import bind_media, bind_tcp
 from whipway.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +65,7 @@ class Served:
         self.origin = origin
         self.rtmp_port = rtmp_port
         self.events: list[Event] = []
-        udp = bind_udp(HOST, 0)
+        udp, tcp = bind_media(HOST, 0, tcp=True)
         self.worker = Worker(
             udp,
             announced=[(HOST, udp.getsockname()[1])],
@@ -65,8 +73,10 @@ class Served:
             setup_timeout=5.0,
             silence_timeout=5.0,
             takeover_after=2.0,
+            egress=EgressPolicy([HOST]),
+            tcp_listener=tcp,
         )
-        self.clients: list[UdpClient] = []
+        self.clients: list[UdpClient | TcpClient] = []
         self.is_closed = False
 
     def create(
@@ -118,7 +128,9 @@ class Served:
     def is_empty(self) -> bool:
         """Whether the worker has forgotten every session."""
         worker = self.worker
-        return not (worker._broadcasts or worker._by_ufrag or worker._by_address or worker._by_stream)
+        return not (
+            worker._broadcasts or worker._routes._by_ufrag or worker._routes._by_address or worker._by_stream
+        )
 
 
 @pytest.fixture
@@ -127,6 +139,7 @@ async def served() -> AsyncIterator[Served]:
     listener = bind_tcp(HOST, 0)
     await origin.start(listener)
     served = Served(origin, listener.getsockname()[1])
+    await served.worker.start()
     yield served
     if not served.is_closed:
         served.worker.close()
@@ -136,7 +149,9 @@ async def served() -> AsyncIterator[Served]:
     await origin.stop()
 
 
-def send(client: UdpClient, pictures: list[list[bytes]], sounds: list[bytes], start: float = 0.0) -> None:
+def send(
+    client: UdpClient | TcpClient, pictures: list[list[bytes]], sounds: list[bytes], start: float = 0.0
+) -> None:
     """Send pictures and sounds as if they were captured from `start` on."""
     for number, nals in enumerate(pictures):
         client.machine.send_picture(nals, start + number / 30)
@@ -319,7 +334,7 @@ async def test_who_moved_without_a_check_is_told_so(
 
 
 async def test_a_client_may_change_its_address(served: Served, monkeypatch, pictures, sounds) -> None:
-    monkeypatch.setattr(worker_module, "MAX_ADDRESSES", 2)
+    monkeypatch.setattr(routes, "MAX_ADDRESSES", 3)
     first = await served.live()
     machine = first.machine
     for number in range(3):
@@ -329,8 +344,8 @@ async def test_a_client_may_change_its_address(served: Served, monkeypatch, pict
         send(moved, pictures if number == 2 else [], [])
     await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
     [broadcast] = served.worker._broadcasts.values()
-    assert len(broadcast.addresses) == 2
-    assert set(served.worker._by_address) == set(broadcast.addresses)
+    assert len(broadcast.addresses) == 3
+    assert set(served.worker._routes._by_address) == set(broadcast.addresses)
 
 
 async def test_a_check_played_back_from_elsewhere_routes_nothing(served: Served, pictures, sounds) -> None:
@@ -349,12 +364,12 @@ async def test_checks_from_many_addresses_cut_nobody_off(served: Served, picture
     client = await served.live()
     send(client, pictures[:1], sounds[:1])
     await until(lambda: served.describe()["sinks"][0]["frames"] == 1)
-    for _ in range(2 * worker_module.MAX_ADDRESSES):
+    for _ in range(2 * routes.MAX_ADDRESSES):
         elsewhere = UdpClient(client.machine)
         served.clients.append(elsewhere)
         elsewhere.send(client.machine.stun())
     [broadcast] = served.worker._broadcasts.values()
-    await until(lambda: len(broadcast.addresses) == worker_module.MAX_ADDRESSES)
+    await until(lambda: len(broadcast.addresses) == routes.MAX_ADDRESSES)
     send(client, pictures[1:], sounds[1:], start=1.0)
     await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
 
@@ -373,10 +388,141 @@ async def test_an_address_stays_with_the_session_that_is_heard_from_there(
     send(client, pictures[:1], sounds[:1])
     await until(lambda: served.describe()["sinks"][0]["frames"] == 1)
     # Once it is silent there, the address may be somebody else's.
-    monkeypatch.setattr(worker_module, "ADDRESS_HOLD", 0.0)
-    routed = set(served.worker._by_address.values())
+    monkeypatch.setattr(routes, "ADDRESS_HOLD", 0.0)
+    routed = set(served.worker._routes._by_address.values())
     client.send(other.machine.stun())
-    await until(lambda: set(served.worker._by_address.values()) != routed)
+    await until(lambda: set(served.worker._routes._by_address.values()) != routed)
+
+
+# ICE: trickled candidates, restarts, TCP
+
+
+def update(served: Served, fragment: str, *tags: str) -> object:
+    return served.worker.handle(UpdateIce("one", fragment, list(tags)))
+
+
+async def test_trickled_candidates_are_counted(served: Served) -> None:
+    machine = WhipClient()
+    created = served.create("one", machine.offer)
+    assert isinstance(created, SessionCreated) and created.etag
+    fragment = machine.trickle("1 1 udp 1 192.0.2.7 9 typ host", "1 1 udp 1 a.local 9 typ host")
+    assert update(served, fragment, created.etag) == IceUpdated("one", "", "")
+    ice = served.describe()["ice"]
+    assert ice == {"generation": 0, "candidates": 1, "candidates_discarded": 1, "path": None}
+
+
+async def test_what_cannot_be_taken_changes_nothing(served: Served) -> None:
+    machine = WhipClient()
+    assert update(served, machine.trickle(), "*") == UnknownSession("one")
+    served.create("one", machine.offer)
+    routes_before = dict(served.worker._routes._by_ufrag)
+    malformed = update(served, "nonsense", "*")
+    assert isinstance(malformed, IceNotUpdated) and (malformed.kind, malformed.session_id) == (
+        "malformed",
+        "one",
+    )
+    assert "line 1" in malformed.detail
+    stale = update(served, machine.restart(), "another")
+    assert isinstance(stale, IceNotUpdated) and stale.kind == "stale" and "restarted" in stale.detail
+    assert served.worker._routes._by_ufrag == routes_before
+    served.worker.handle(EndSession("one", "deleted"))
+    assert update(served, machine.trickle(), "*") == UnknownSession("one")
+
+
+async def test_a_restart_moves_a_stream_to_another_socket(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    machine, old = client.machine, served.worker._routes._by_ufrag.copy()
+    send(client, pictures, sounds)
+    restarted = update(served, machine.restart(), "*")
+    assert isinstance(restarted, IceUpdated) and restarted.etag
+    both = served.worker._routes._by_ufrag
+    assert len(both) == 2 and both.items() > old.items()
+    # What is sent meanwhile goes the old way.
+    send(client, pictures, [], start=1.0)
+    moved = UdpClient(machine)
+    served.clients.append(moved)
+    machine.take_restart(restarted.fragment, asyncio.get_running_loop().time())
+    moved.run()
+    await until(lambda: machine.pending is None)
+    assert len(both) == 1 and not both.keys() & old.keys()
+    send(moved, pictures, [], start=2.0)
+    # And what was late on the old way is taken as well.
+    send(client, pictures, [], start=3.0)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == 4 * len(pictures))
+    assert served.describe()["ice"]["generation"] == 1
+
+
+async def test_restarts_without_end_stay_small(served: Served) -> None:
+    machine = WhipClient()
+    served.create("one", machine.offer)
+    for _ in range(500):
+        assert isinstance(update(served, machine.restart(), "*"), IceUpdated)
+    assert len(served.worker._routes._by_ufrag) == 2
+
+
+async def test_a_stream_by_tcp(served: Served, pictures, sounds) -> None:
+    machine = WhipClient()
+    created = served.create("one", machine.offer)
+    assert isinstance(created, SessionCreated)
+    client = await (await TcpClient.start(machine, created.answer)).connected()
+    served.clients.append(client)
+    await until(lambda: "live/one" in served.origin.streams)
+    send(client, pictures, sounds)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == len(pictures))
+    await until(lambda: machine.received)
+    assert served.describe()["ice"]["path"] == "tcp"
+    # The session's end is told over the connection, and is the connection's as well.
+    served.worker.handle(EndSession("one", "deleted"))
+    await until(lambda: client.is_lost)
+    assert [type(event).__name__ for event in machine.events()][-1] == "DtlsClosed"
+
+
+async def test_from_udp_to_tcp_by_a_restart(served: Served, pictures, sounds) -> None:
+    client = await served.live()
+    machine = client.machine
+    send(client, pictures, sounds)
+    restarted = update(served, machine.restart(), "*")
+    assert isinstance(restarted, IceUpdated) and " tcptype passive\r\n" in restarted.fragment
+    moved = TcpClient(machine)
+    await asyncio.get_running_loop().create_connection(lambda: moved, *machine.server)
+    served.clients.append(moved)
+    machine.take_restart(restarted.fragment, asyncio.get_running_loop().time())
+    moved.run()
+    await until(lambda: machine.pending is None)
+    assert served.describe()["ice"]["path"] == "tcp"
+    send(moved, pictures, [], start=1.0)
+    await until(lambda: served.describe()["sinks"][0]["frames"] == 2 * len(pictures))
+
+
+async def test_a_session_that_nobody_knows_is_not_described(served: Served) -> None:
+    assert served.worker.handle(DescribeSession("one")) == UnknownSession("one")
+    served.worker.drops[DropReason.UNKNOWN_ADDRESS] = 3
+    assert served.worker.handle(DescribeWorker()) == WorkerDescribed({"unknown_address": 3})
+
+
+async def test_a_worker_without_tcp(served: Served) -> None:
+    udp, _ = bind_media(HOST, 0, tcp=False)
+    worker = Worker(
+        udp,
+        announced=[(HOST, udp.getsockname()[1])],
+        post_event=served.events.append,
+        setup_timeout=5.0,
+        silence_timeout=5.0,
+        takeover_after=2.0,
+        egress=EgressPolicy(),
+    )
+    await worker.start()
+    request = CreateSession("one", WhipClient().offer, "one", "rtmp://x/live", 128_000, "one", False)
+    created = worker.handle(request)
+    assert isinstance(created, SessionCreated) and " tcp " not in created.answer
+    worker.close()
+
+
+async def test_where_streams_may_not_be_sent_is_the_sinks_to_tell(served: Served) -> None:
+    served.worker._egress = EgressPolicy()
+    await served.client()
+    ended = await served.ended()
+    assert ended.reason == EndReason.SINK_FAILED and "egress.allow" in ended.detail
 
 
 async def test_a_packet_that_is_not_opus_costs_only_itself(served: Served, pictures, sounds) -> None:

@@ -7,12 +7,12 @@ Which codecs and header extensions are taken, and how they are answered, stands 
 Left out on purpose: simulcast (the first layer is received) and data channels (answered as rejected).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple
 
+from whipway.protocol.sdp.candidates import HostCandidate, host_candidates
 from whipway.protocol.sdp.codecs import (
     NACK,
     NEEDED,
@@ -27,7 +27,8 @@ from whipway.protocol.sdp.codecs import (
 )
 from whipway.protocol.sdp.description import Description, MediaDescription, Mid, PayloadType, Ssrc
 from whipway.protocol.sdp.extensions import MID_URI, TRANSPORT_CC_URI, ambiguous_ids, answer_extensions
-from whipway.protocol.sdp.grammar import Candidate, Direction, Fingerprint, Setup, parse_fingerprint
+from whipway.protocol.sdp.fragment import serialize_fragment
+from whipway.protocol.sdp.grammar import Direction, Fingerprint, Setup, parse_fingerprint
 
 HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 """RFC 8122, 5 lists weaker ones; a certificate is not trusted by those."""
@@ -56,13 +57,6 @@ class NegotiationError(Exception):
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
-
-
-class HostCandidate(NamedTuple):
-    """An address of this server, as text, and its UDP port."""
-
-    address: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +112,12 @@ class Negotiation:
     media: tuple[MediaDescription, ...]
     """The answer's media descriptions, one for each of the offer's, this side's transport still missing."""
 
+    @property
+    def tagged(self) -> MediaDescription:
+        """The one whose candidates serve all."""
+        mid = self.bundle[0] if self.bundle else self.tracks[0].mid
+        return next(section for section in self.media if section.port and section.mid == mid)
+
 
 def negotiate(offer: Description) -> Negotiation:
     """Take or refuse an offer; raises `NegotiationError`. `build_answer` makes the answer of the result."""
@@ -165,8 +165,8 @@ def build_answer(
     `candidates` are written in the order given, the first with the highest priority (ffmpeg uses no other),
     and are all there will ever be (RFC 9725, 4.3.2). `session_id` stays below 2**63 (RFC 9429, 5.2.1).
     """
-    tagged = negotiation.bundle[0] if negotiation.bundle else negotiation.tracks[0].mid
-    hosts = tuple(_host_candidates(candidates))
+    tagged = negotiation.tagged
+    hosts = tuple(host_candidates(candidates))
     media = tuple(
         # RFC 9143, 7.1.3 wants transport attributes in the tagged media description alone. Credentials are
         # repeated in all: peers that read each section by itself need them, and nobody minds.
@@ -177,8 +177,8 @@ def build_answer(
             ice_options=ice_options,
             fingerprints=(parse_fingerprint(f"sha-256 {fingerprint}"),),
             setup=Setup.ACTIVE if negotiation.dtls_client else Setup.PASSIVE,
-            candidates=hosts if section.mid == tagged else (),
-            end_of_candidates=section.mid == tagged,
+            candidates=hosts if section is tagged else (),
+            end_of_candidates=section is tagged,
         )
         if section.port
         else section
@@ -188,14 +188,24 @@ def build_answer(
     return answer.serialize()
 
 
-def _host_candidates(hosts: Sequence[HostCandidate]) -> Iterator[Candidate]:
-    """RFC 8445, 5.1.2.1: type preference 126 for host, then the local preference, then 256 - component 1."""
-    foundations: dict[str, int] = {}
-    for index, host in enumerate(hosts):
-        # RFC 8445, 5.1.1.3: the same foundation for the same base address and transport.
-        foundation = foundations.setdefault(host.address, len(foundations) + 1)
-        priority = (126 << 24) + ((65_535 - index) << 8) + 255
-        yield Candidate(str(foundation), 1, "udp", priority, host.address, host.port, "host")
+def build_fragment(
+    negotiation: Negotiation,
+    *,
+    ufrag: str,
+    pwd: str,
+    candidates: Sequence[HostCandidate],
+    ice_options: tuple[str, ...] = (),
+) -> str:
+    """What the answer would say with other credentials: the reply to an ICE restart (RFC 9725, 4.3.3)."""
+    section = replace(
+        negotiation.tagged,
+        ice_ufrag=ufrag,
+        ice_pwd=pwd,
+        ice_options=ice_options,
+        candidates=tuple(host_candidates(candidates)),
+        end_of_candidates=True,
+    )
+    return serialize_fragment(section, negotiation.bundle)
 
 
 def _malformed(detail: str) -> NegotiationError:
@@ -307,7 +317,8 @@ def _accept(media: MediaDescription, ambiguous: Collection[int]) -> MediaDescrip
         codecs=codecs,
         extmap=extensions,
         rtcp_mux=True,
-        rtcp_mux_only=media.rtcp_mux_only,
+        # RFC 9725, 4.4.1 wants it of both sides, whatever RFC 8858, 4.3 says of offers that lack it.
+        rtcp_mux_only=True,
         rtcp_rsize=media.rtcp_rsize,
     )
 

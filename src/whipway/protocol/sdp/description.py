@@ -95,9 +95,14 @@ class MediaDescription:
     rtcp_rsize: bool = False
     bundle_only: bool = False
 
+    @property
+    def first_line(self) -> str:
+        """Its `m=` line."""
+        return f"m={self.kind} {self.port} {self.protocol} {' '.join(self.formats)}"
+
     def lines(self) -> Iterator[str]:
         """Its lines, without line ends; streams and `extmap_allow_mixed` are an offerer's and not written."""
-        yield f"m={self.kind} {self.port} {self.protocol} {' '.join(self.formats)}"
+        yield self.first_line
         yield "c=IN IP4 0.0.0.0"
         yield from (f"a={attribute}" for attribute in self._attributes())
 

@@ -3,15 +3,15 @@ WHIP (RFC 9725, 4.3): further candidates of a peer, the word that there are no m
 
 `parse_fragment` reads the body; lines are read by `grammar`. Which generation of candidates the credentials
 name, and whether a mid is one of the session, is for the caller to say. Left out: lines of no use to a lite
-agent (`a=ice-lite`, `a=ice-pacing`), candidates that stand before the first `m=` line, where no grammar puts
-them, and a writer.
+agent (`a=ice-lite`, `a=ice-pacing`), and candidates that stand before the first `m=` line, where no grammar
+puts them. `serialize_fragment` writes the answer to a fragment that restarts ICE.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from whipway.protocol.sdp import grammar
-from whipway.protocol.sdp.description import MAX_MEDIA_DESCRIPTIONS, Mid
+from whipway.protocol.sdp.description import MAX_MEDIA_DESCRIPTIONS, MediaDescription, Mid
 from whipway.protocol.sdp.grammar import Candidate, Line, malformed, parse_at
 from whipway.protocol.sdp.sections import Attributes, first_bundle, split_sections
 
@@ -46,6 +46,8 @@ def parse_fragment(text: str | bytes) -> Fragment:
     session, *sections = split_sections(lines)
     if len(sections) > MAX_MEDIA_DESCRIPTIONS:
         raise malformed(f"{len(sections)} m= lines; up to {MAX_MEDIA_DESCRIPTIONS} are allowed")
+    if not any(line.type == "a" for line in lines):
+        raise malformed("no attribute: the fragment says nothing")
     common, everywhere = Attributes(session), Attributes(lines)
     # RFC 8840, 8.1: at session level, a=end-of-candidates speaks for all media descriptions.
     is_last = "end-of-candidates" in common
@@ -59,6 +61,27 @@ def parse_fragment(text: str | bytes) -> Fragment:
         bundle=tuple(map(Mid, first_bundle(common))),
         media=media,
     )
+
+
+def serialize_fragment(tagged: MediaDescription, bundle: Sequence[Mid]) -> str:
+    """A lite agent's fragment: what the description that stands for all says about their transport."""
+    return "".join(f"{line}\r\n" for line in _lines(tagged, bundle))
+
+
+def _lines(tagged: MediaDescription, bundle: Sequence[Mid]) -> Iterator[str]:
+    # RFC 9725, 4.3.2: ice-options and ice-lite are those of the answer, in every fragment.
+    yield f"a=ice-options:{' '.join(tagged.ice_options)}"
+    yield "a=ice-lite"
+    if bundle:
+        yield f"a=group:BUNDLE {' '.join(bundle)}"
+    yield tagged.first_line
+    if tagged.mid is not None:
+        yield f"a=mid:{tagged.mid}"
+    yield f"a=ice-ufrag:{tagged.ice_ufrag}"
+    yield f"a=ice-pwd:{tagged.ice_pwd}"
+    yield from (f"a=candidate:{candidate.serialize()}" for candidate in tagged.candidates)
+    if tagged.end_of_candidates:
+        yield "a=end-of-candidates"
 
 
 def _parse_media(lines: list[Line], is_last: bool) -> FragmentMedia:

@@ -53,13 +53,15 @@ _SSRC = re.compile(r"([0-9]{1,10})(?: .*)?", re.DOTALL)
 _SSRC_GROUP = re.compile(rf"({_WORD})((?: ++[0-9]{{1,10}})*)")
 _CANDIDATE = re.compile(
     rf"({_ICE_CHAR}{{1,32}}) ++([0-9]{{1,3}}) ++({_WORD}) ++([0-9]{{1,10}})"
-    rf" ++([!-~]{{1,253}}) ++([0-9]{{1,5}}) ++typ ++({_WORD})(?: .*)?",
+    rf" ++([!-~]{{1,253}}) ++([0-9]{{1,5}}) ++typ ++({_WORD})((?: .*)?)",
     re.DOTALL,
 )
 _FINGERPRINT = re.compile(rf"({_WORD}) ++([0-9A-Fa-f]{{2}}(?::[0-9A-Fa-f]{{2}}){{0,63}})")
 _ICE_OPTIONS = re.compile(r"[ -~]*")
 _UFRAG = re.compile(rf"{_ICE_CHAR}{{4,256}}")
 _PWD = re.compile(rf"{_ICE_CHAR}{{22,256}}")
+
+_TCP_TYPES = frozenset({"active", "passive", "so"})
 
 _DIGEST_BYTES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 
@@ -136,7 +138,11 @@ class SsrcGroup(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """`a=candidate` (RFC 8839, 5.1) without related address and extensions; the address may be a name."""
+    """`a=candidate` (RFC 8839, 5.1) without related address; the address may be a name.
+
+    Of the extensions it has one: `tcp_type` of a TCP candidate (RFC 6544, 4.5), `"active"`, `"passive"` or
+    `"so"`; empty where it is of none of these, and for other transports.
+    """
 
     foundation: str
     component: int
@@ -145,12 +151,14 @@ class Candidate(NamedTuple):
     address: str
     port: int
     type: str
+    tcp_type: str = ""
 
     def serialize(self) -> str:
         """The value of an `a=candidate` line."""
+        tcp_type = f" tcptype {self.tcp_type}" if self.tcp_type else ""
         return (
             f"{self.foundation} {self.component} {self.transport} {self.priority}"
-            f" {self.address} {self.port} typ {self.type}"
+            f" {self.address} {self.port} typ {self.type}{tcp_type}"
         )
 
 
@@ -320,7 +328,16 @@ def parse_candidate(value: str) -> Candidate:
     component = _integer(match[2], 1, 256, "component")
     priority = _integer(match[4], 0, 0xFFFF_FFFF, "priority")
     port = _integer(match[6], 0, 65_535, "port")
-    return Candidate(match[1], component, match[3].lower(), priority, match[5], port, match[7])
+    transport = match[3].lower()
+    tcp_type = _tcp_type(match[8]) if transport == "tcp" else ""
+    return Candidate(match[1], component, transport, priority, match[5], port, match[7], tcp_type)
+
+
+def _tcp_type(extensions: str) -> str:
+    """Related address and extensions are all names with values (RFC 8839, 5.1)."""
+    words = extensions.split()
+    value = dict(zip(words[::2], words[1::2], strict=False)).get("tcptype", "")
+    return value if value in _TCP_TYPES else ""
 
 
 def parse_fingerprint(value: str) -> Fingerprint:

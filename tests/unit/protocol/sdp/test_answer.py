@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.sdp.answer import (
-    HostCandidate,
     Negotiation,
     NegotiationError,
     Refusal,
     TrackDescription,
     build_answer,
+    build_fragment,
     negotiate,
 )
+from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import (
     Codec,
     Description,
@@ -226,7 +227,7 @@ def test_answers_mirror_the_offer(name: str) -> None:
         assert media.fingerprints == (Fingerprint("sha-256", bytes(range(32))),)
         assert media.setup is (Setup.ACTIVE if name == "ffmpeg" else Setup.PASSIVE)
         assert media.rtcp_mux
-        assert (media.rtcp_mux_only, media.rtcp_rsize) == (theirs.rtcp_mux_only, theirs.rtcp_rsize)
+        assert (media.rtcp_mux_only, media.rtcp_rsize) == (True, theirs.rtcp_rsize)
         [track] = [track for track in negotiation.tracks if track.mid == media.mid]
         assert track.reduced_size == theirs.rtcp_rsize
         assert not media.bundle_only
@@ -266,6 +267,7 @@ def test_the_answer_to_obs_to_the_letter() -> None:
         return (
             f"c=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=ice-ufrag:srvr\r\na=ice-pwd:{PWD}\r\na=setup:passive\r\n"
             f"a=fingerprint:sha-256 {DIGEST}\r\na=recvonly\r\na=rtcp-mux\r\n"
+            "a=rtcp-mux-only\r\n"
         )
 
     assert answer_to(negotiate(offer("obs")), HostCandidate("192.0.2.1", 5000)) == (
@@ -281,19 +283,29 @@ def test_the_answer_to_obs_to_the_letter() -> None:
     )
 
 
-def test_candidates_keep_their_order_by_priority() -> None:
-    hosts = [
-        HostCandidate("192.0.2.1", 5000),
-        HostCandidate("2001:db8::1", 5000),
-        HostCandidate("192.0.2.1", 443),
-    ]
+def test_the_candidates_are_those_of_the_tagged_section() -> None:
+    hosts = [HostCandidate("192.0.2.1", 5000), HostCandidate("192.0.2.1", 443, "tcp")]
     answer = parse_description(answer_to(negotiate(offer("chromium")), *hosts))
     assert answer.media[0].candidates == (
         Candidate("1", 1, "udp", 2130706431, "192.0.2.1", 5000, "host"),
-        Candidate("2", 1, "udp", 2130706175, "2001:db8::1", 5000, "host"),
-        Candidate("1", 1, "udp", 2130705919, "192.0.2.1", 443, "host"),
+        Candidate("2", 1, "tcp", 2124414719, "192.0.2.1", 443, "host", "passive"),
     )
     assert answer.media[1].candidates == ()
+
+
+def test_the_fragment_of_a_restart_to_the_letter() -> None:
+    fragment = build_fragment(
+        negotiate(offer("obs")),
+        ufrag="srvr",
+        pwd=PWD,
+        candidates=[HostCandidate("192.0.2.1", 5000)],
+        ice_options=("trickle", "ice2"),
+    )
+    assert fragment == (
+        "a=ice-options:trickle ice2\r\na=ice-lite\r\na=group:BUNDLE 0 1\r\n"
+        f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:srvr\r\na=ice-pwd:{PWD}\r\n"
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n"
+    )
 
 
 def test_ice_options_are_announced_when_given() -> None:

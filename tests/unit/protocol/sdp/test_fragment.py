@@ -1,12 +1,14 @@
 """SDP fragments, those of RFC 9725 and of real clients."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
-from whipway.protocol.sdp.description import MAX_MEDIA_DESCRIPTIONS
-from whipway.protocol.sdp.fragment import Fragment, FragmentMedia, parse_fragment
+from whipway.protocol.sdp.description import MAX_MEDIA_DESCRIPTIONS, MediaDescription, Mid
+from whipway.protocol.sdp.fragment import Fragment, FragmentMedia, parse_fragment, serialize_fragment
 from whipway.protocol.sdp.grammar import Candidate
 
 # In the form of RFC 9725, 4.3.2: one bundled media description carries the candidates of all.
@@ -83,15 +85,47 @@ def test_an_end_at_session_level_is_that_of_all():
     assert [media.end_of_candidates for media in fragment.media] == [True, True]
 
 
-def test_nothing_is_a_fragment_that_says_nothing():
+def test_what_is_of_no_use_here_is_passed_over():
     empty = Fragment(ice_ufrag=None, ice_pwd=None, ice_options=(), bundle=(), media=())
-    assert parse_fragment("") == empty
     assert parse_fragment("v=0\na=group:LS 0 1\na=ice-lite\n") == empty
+
+
+TAGGED = MediaDescription(
+    kind="audio",
+    port=9,
+    protocol="UDP/TLS/RTP/SAVPF",
+    formats=("111", "63"),
+    mid=Mid("0"),
+    ice_ufrag="ysXw",
+    ice_pwd="vw5LmwG4y/e6dPP/zAP9Gp5k",
+    ice_options=("trickle", "ice2"),
+    candidates=(HOST,),
+    end_of_candidates=True,
+)
+
+
+def test_what_is_written_reads_back_the_same():
+    assert parse_fragment(serialize_fragment(TAGGED, (Mid("0"), Mid("1")))) == Fragment(
+        ice_ufrag="ysXw",
+        ice_pwd="vw5LmwG4y/e6dPP/zAP9Gp5k",
+        ice_options=("trickle", "ice2"),
+        bundle=("0", "1"),
+        media=(FragmentMedia("0", (HOST,), True),),
+    )
+
+
+def test_what_there_is_not_is_not_written():
+    text = serialize_fragment(replace(TAGGED, mid=None, candidates=(), end_of_candidates=False), ())
+    assert text == (
+        "a=ice-options:trickle ice2\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"
+        "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n"
+    )
 
 
 def test_what_is_refused():
     assert refused("nonsense") == "line 1: not an SDP line"
-    assert refused("m=audio") == "line 1: not a valid m= line"
+    assert refused("") == refused("v=0\n") == "no attribute: the fragment says nothing"
+    assert refused("m=audio\na=mid:0") == "line 1: not a valid m= line"
     assert refused("m=audio 9 RTP/AVP 0\na=candidate:x\na=mid:0") == "line 2: not a valid candidate"
     assert refused("a=ice-ufrag:no\n") == "line 1: not a valid ice-ufrag"
     assert refused("\nm=audio 9 RTP/AVP 0\na=end-of-candidates") == "line 2: m= without a=mid"

@@ -170,7 +170,23 @@ def test_parse_at_names_the_line() -> None:
         (
             grammar.parse_candidate,
             "3 1 tcp 1518214911 2001:db8::10 9 typ host tcptype active generation 0",
-            Candidate("3", 1, "tcp", 1_518_214_911, "2001:db8::10", 9, "host"),
+            Candidate("3", 1, "tcp", 1_518_214_911, "2001:db8::10", 9, "host", "active"),
+        ),
+        # Extensions of no meaning here: one of another transport, a value that is none, a name without one.
+        (
+            grammar.parse_candidate,
+            "3 1 udp 1 192.0.2.1 9 typ host tcptype active",
+            Candidate("3", 1, "udp", 1, "192.0.2.1", 9, "host"),
+        ),
+        (
+            grammar.parse_candidate,
+            "3 1 TCP 1 192.0.2.1 9 typ srflx raddr tcptype rport 9 tcptype odd",
+            Candidate("3", 1, "tcp", 1, "192.0.2.1", 9, "srflx"),
+        ),
+        (
+            grammar.parse_candidate,
+            "3 1 tcp 1 192.0.2.1 9 typ host tcptype",
+            Candidate("3", 1, "tcp", 1, "192.0.2.1", 9, "host"),
         ),
         # RFC 8122, 5: the examples.
         (
@@ -272,8 +288,11 @@ def test_values_that_do_not_parse(parse: Callable[[str], Any], value: str) -> No
 
 
 def test_candidates_and_fingerprints_are_written_as_they_are_read() -> None:
-    value = "1 1 udp 2130706431 192.0.2.10 5000 typ host"
-    assert grammar.parse_candidate(value).serialize() == value
+    for value in (
+        "1 1 udp 2130706431 192.0.2.10 5000 typ host",
+        "1 1 tcp 2124414975 192.0.2.10 5000 typ host tcptype passive",
+    ):
+        assert grammar.parse_candidate(value).serialize() == value
     value = "sha-256 " + ":".join(f"{byte:02X}" for byte in range(32))
     assert grammar.parse_fingerprint(value).serialize() == value
 

@@ -1,0 +1,132 @@
+"""Authentication of HTTP requests: bearer tokens (RFC 9725, section 4.7.1; RFC 6750, sections 2.1 and 3).
+
+Takes the token from the request, asks `streams.admission`, and answers with problem documents that carry the
+challenge. Tokens in forms and in query strings (RFC 6750, sections 2.2 and 2.3) are left out: URLs are
+written to logs on their way.
+"""
+
+import hashlib
+import hmac
+
+from fastapi import Request
+
+from whipway.streams.admission import (
+    ANONYMOUS,
+    Admission,
+    NotAllowed,
+    NotAuthenticated,
+    Principal,
+    PublishAttempt,
+)
+from whipway.streams.sessions import Access, SessionDirectory
+from whipway.web.problems import Problem, ProblemKind
+
+CHALLENGE = 'Bearer realm="whipway"'
+
+
+class Guard:
+    """Lets requests pass or raises Problem. Without an admission everything passes."""
+
+    def __init__(self, admission: Admission | None, directory: SessionDirectory) -> None:
+        self._admission = admission
+        self._directory = directory
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether nobody passes without a bearer token."""
+        return self._admission is not None and self._admission.needs_token
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Who sent a request. Raises Problem (401)."""
+        if self._admission is None:
+            return ANONYMOUS
+        try:
+            return await self._admission.authenticate(_bearer(request))
+        except NotAuthenticated as error:
+            raise _unauthenticated(error) from None
+
+    async def is_authenticated(self, request: Request) -> bool:
+        """Whether it is known who sent a request; True where nobody has to say so."""
+        if self._admission is None:
+            return True
+        try:
+            return not (await self._admission.authenticate(_bearer(request))).is_anonymous
+        except NotAuthenticated:
+            return False
+
+    async def authorize(self, principal: Principal, attempt: PublishAttempt) -> None:
+        """Whether a principal may publish. Raises Problem (403)."""
+        if self._admission is None:
+            return
+        try:
+            await self._admission.authorize(principal, attempt)
+        except NotAllowed as error:
+            raise _forbidden(error.detail) from None
+
+    async def check_session(self, request: Request, session_id: str) -> None:
+        """Whether a request may touch a session. Raises Problem (401, 403); an unknown session passes.
+
+        The token that the session was made with is always enough, even when it has expired since: its holder
+        must be able to end what it began. So is any that could publish the same stream.
+        """
+        access = self._directory.access(session_id)
+        if self._admission is None or (access and self._made_it(request, access)):
+            return
+        principal = await self.authenticate(request)
+        if access and not self._may_manage(self._admission, principal, access):
+            raise _forbidden("The bearer token is not for this session")
+
+    def bearer(self, request: Request) -> str | None:
+        """The bearer token of a request. None without one that can be read, which `authenticate` judges."""
+        try:
+            return _bearer(request) if self._admission is not None else None
+        except NotAuthenticated:
+            return None
+
+    def digest(self, request: Request) -> bytes | None:
+        """What a session remembers of the bearer token that it was made with."""
+        bearer = self.bearer(request)
+        return None if bearer is None else hashlib.sha256(bearer.encode()).digest()
+
+    def _made_it(self, request: Request, access: Access) -> bool:
+        digest = self.digest(request)
+        # Compared in constant time: one byte after the other could be guessed otherwise.
+        return bool(access.credential and digest and hmac.compare_digest(access.credential, digest))
+
+    @staticmethod
+    def _may_manage(admission: Admission, principal: Principal, access: Access) -> bool:
+        if principal.is_anonymous:
+            # Anybody who knows the session's URL, which cannot be guessed; but what was made with a token is
+            # its holder's.
+            return access.credential is None
+        return admission.may_manage(principal, access.stream_name, access.stream_url)
+
+
+def _bearer(request: Request) -> str | None:
+    """The token of `Authorization: Bearer …`, None without such a header. Raises NotAuthenticated."""
+    headers = request.headers.getlist("authorization")
+    if not headers:
+        return None
+    if len(headers) > 1:
+        raise NotAuthenticated(True, "There is more than one Authorization header")
+    scheme, _, token = headers[0].strip().partition(" ")
+    # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the authentication scheme".
+    if scheme.lower() != "bearer":
+        raise NotAuthenticated(False, "A bearer token is required")
+    token = token.strip(" ")
+    # RFC 6750, section 2.1 allows some of these characters only; nothing depends on the others' absence.
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise NotAuthenticated(True, "The bearer token cannot be read")
+    return token
+
+
+def _unauthenticated(error: NotAuthenticated) -> Problem:
+    """RFC 6750, section 3.1: no error code where no token was sent."""
+    reason = f', error="invalid_token", error_description="{error.detail}"' if error.sent else ""
+    headers = {"WWW-Authenticate": CHALLENGE + reason}
+    return Problem(ProblemKind.UNAUTHENTICATED, error.detail, headers=headers)
+
+
+def _forbidden(detail: str) -> Problem:
+    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
+    return Problem(ProblemKind.FORBIDDEN, detail, headers=headers)

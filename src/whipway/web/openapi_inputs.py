@@ -1,0 +1,130 @@
+"""The inputs of the WHIP routes as `/openapi.json` describes them: parameters, bodies, and examples of both.
+
+Patterns are those of ECMA 262, as JSON Schema has it. Where the server takes more than a pattern can say, the
+pattern is what is portable: nothing it lets through is refused.
+"""
+
+from typing import Any
+
+from whipway.protocol.rtmp.url import MAX_NAME_CHARACTERS, MAX_URL_CHARACTERS
+from whipway.web.publish_query import DEFAULT_AUDIO_BITRATE, MAX_AUDIO_BITRATE, MIN_AUDIO_BITRATE
+
+Described = dict[str, Any]
+
+OFFER_FORMAT = "sdp-offer"
+FRAGMENT_FORMAT = "sdp-fragment"
+EXAMPLE_OFFER = """\
+v=0
+o=- 4611731400430051336 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=ice-ufrag:EsAw
+a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1
+a=fingerprint:sha-256 D2:FA:0E:C3:22:59:5E:14:95:69:92:3D:13:B4:84:24:\
+2C:C2:A2:C0:3E:FD:34:8E:5E:EA:6F:AF:52:CE:E6:0F
+a=setup:actpass
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=mid:0
+a=sendonly
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=mid:1
+a=sendonly
+a=rtcp-mux
+a=rtpmap:96 H264/90000
+a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
+""".replace("\n", "\r\n")
+"""Small, and whole: this server answers it."""
+EXAMPLE_FRAGMENT = """\
+a=group:BUNDLE 0 1
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+a=mid:0
+a=ice-ufrag:EsAw
+a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1
+a=candidate:1 1 udp 2130706431 198.51.100.7 39132 typ host
+a=end-of-candidates
+""".replace("\n", "\r\n")
+
+SESSION_ID_PATTERN = "[A-Za-z0-9_-]+"
+
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_HOST_NAME = rf"(?![^/:]{{254}}){_LABEL}(\.{_LABEL}){{0,7}}"
+_H16 = "[0-9A-Fa-f]{1,4}"
+_IPV6_ADDRESS = rf"\[(({_H16}:){{7}}{_H16}|({_H16}:){{1,3}}(:{_H16}){{1,4}}|::({_H16})?)\]"
+"""Not every way to write one."""
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+# RFC 3986, section 3.3 and 3.4: what stands in a path, and the query behind it.
+_PCHAR = "A-Za-z0-9._~!$&'()*+,;=:@%-"
+_APPLICATION = f"/[{_PCHAR}][{_PCHAR}/?]*"
+
+STREAM_NAME: Described = {
+    "name": "stream_name",
+    "in": "query",
+    "required": True,
+    "description": "Name of the stream at the RTMP server, the publisher's arguments behind a ? included. May"
+    " stand here without percent-encoding as far as a URL allows; a + is a +.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_NAME_CHARACTERS,
+        "pattern": r"^/*(?![/?])[\p{L}\p{M}\p{N}\p{P}\p{S}]+$",
+    },
+    "examples": {
+        "plain": {"value": "one"},
+        "with arguments": {"value": "one?passcode=abc"},
+    },
+}
+STREAM_URL: Described = {
+    "name": "stream_url",
+    "in": "query",
+    "required": True,
+    "description": "The RTMP server and its application. May stand here without percent-encoding.",
+    "schema": {
+        "type": "string",
+        "maxLength": MAX_URL_CHARACTERS,
+        "pattern": f"^rtmps?://({_HOST_NAME}|{_IPV6_ADDRESS})(:{_PORT})?{_APPLICATION}$",
+    },
+    "examples": {
+        "RTMP": {"value": "rtmp://rtmp.example.com/live"},
+        "RTMPS, another port": {"value": "rtmps://rtmp.example.com:1936/live"},
+    },
+}
+AUDIO_BITRATE: Described = {
+    "name": "audio_bitrate",
+    "in": "query",
+    "description": "Of the AAC that is sent to the RTMP server, in bit/s.",
+    "schema": {
+        "type": "integer",
+        "minimum": MIN_AUDIO_BITRATE,
+        "maximum": MAX_AUDIO_BITRATE,
+        "default": DEFAULT_AUDIO_BITRATE,
+    },
+    "example": 96_000,
+}
+SESSION_ID: Described = {
+    "name": "session_id",
+    "in": "path",
+    "required": True,
+    "description": "The last part of the session's URL, which Location told.",
+    "schema": {"type": "string", "pattern": f"^{SESSION_ID_PATTERN}$"},
+    "example": "fH7_1zJ8m0bRrQX5cTn2-eKpUuW3yLdA",
+}
+IF_MATCH: Described = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The entity tag of the ICE session, or * for whichever it is, as to restart ICE.",
+    "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]{1,64}")$'},
+    "examples": {"tag": {"value": '"38sdf4fdsf54"'}, "any": {"value": "*"}},
+}
+
+
+def body(description: str, format_: str, example: str, *media_types: str) -> Described:
+    """A request body that is taken under each of these media types."""
+    schema = {"type": "string", "format": format_}
+    content = {media_type: {"schema": schema, "example": example} for media_type in media_types}
+    return {"required": True, "description": description, "content": content}

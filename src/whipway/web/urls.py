@@ -1,0 +1,45 @@
+"""The URLs that this server tells its clients: where a session is, and which other server to ask.
+
+A session's URL is made from `http.public_url`, or else from the request itself (behind a trusted proxy that
+is what the proxy said). The Host header comes from a stranger, so it is used only if it is one.
+"""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from fastapi import Request
+
+from whipway.web.publish_query import REDIRECTED
+
+# RFC 9110, section 7.2, with the names and addresses of RFC 3986, section 3.2.2 that are in use.
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def base_url(request: Request, public_url: str | None) -> str:
+    """This server as the client of a request sees it: scheme and host, perhaps a path, no slash behind it."""
+    if public_url:
+        return public_url.rstrip("/")
+    return f"{request.scope['scheme']}://{_host(request)}"
+
+
+def redirect_url(other: str, path: str, query: bytes) -> str:
+    """The same path and query at another server, marked: who was sent on once is not sent on again."""
+    # Unchanged, byte for byte, but for what a header cannot hold.
+    return f"{other.rstrip('/')}{path}?{quote(query, safe=_VISIBLE)}&{REDIRECTED}=1"
+
+
+def _host(request: Request) -> str:
+    fields = request.headers.getlist("host")
+    if len(fields) == 1 and _HOST.fullmatch(fields[0]):
+        return fields[0]
+    return _server_address(request.scope.get("server"))
+
+
+def _server_address(server: Sequence[object] | None) -> str:
+    """The address that the request came to; a server on a Unix socket has a path there, or nothing."""
+    host, port = server or ("", None)
+    text = f"[{host}]" if ":" in str(host) else f"{host}"
+    text += "" if port is None else f":{port}"
+    return text if _HOST.fullmatch(text) else "localhost"

@@ -1,0 +1,161 @@
+"""The description of the API: true to what the server takes and says."""
+
+from typing import Any
+
+import pytest
+from tests.web.served import ENDPOINT, FRAGMENT_TYPE, Served, serving
+
+from whipway import __version__
+from whipway.config import Settings
+from whipway.session.session import SessionState
+from whipway.streams.admission import make_admission
+from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_OFFER
+from whipway.web.problems import ProblemKind
+
+pytestmark = pytest.mark.anyio
+
+SESSION = f"{ENDPOINT}/{{session_id}}"
+OPERATIONS = {
+    (ENDPOINT, "post"),
+    (ENDPOINT, "get"),
+    (f"{ENDPOINT}/status.json", "get"),
+    (SESSION, "get"),
+    (SESSION, "patch"),
+    (SESSION, "delete"),
+    (f"{SESSION}/status", "get"),
+}
+NAMES = {
+    "publish",
+    "checkEndpoint",
+    "getServerStatus",
+    "checkSession",
+    "updateIce",
+    "endSession",
+    "getSessionStatus",
+}
+# Said by what stands around the routes, or where no operation is.
+ELSEWHERE = {ProblemKind.MALFORMED_REQUEST, ProblemKind.METHOD_NOT_ALLOWED}
+
+
+@pytest.fixture
+async def paths(served: Served) -> dict[str, Any]:
+    document: dict[str, Any] = (await served.http.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    return dict(document["paths"])
+
+
+async def test_every_operation_is_described(paths: dict[str, Any]) -> None:
+    assert {(path, method) for path, methods in paths.items() for method in methods} == OPERATIONS
+    for path, method in OPERATIONS:
+        operation = paths[path][method]
+        assert operation["summary"]
+        assert all(response["description"] for response in operation["responses"].values())
+
+
+async def test_every_problem_is_described(paths: dict[str, Any]) -> None:
+    codes = {
+        (status, code)
+        for methods in paths.values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        if "application/problem+json" in response.get("content", {})
+        for code in response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"]
+    }
+    expected = {(str(int(kind.status)), kind.name.lower()) for kind in ProblemKind if kind not in ELSEWHERE}
+    assert codes == expected | {("404", "not_found")}
+
+
+async def test_the_query_is_described(paths: dict[str, Any]) -> None:
+    parameters = {each["name"]: each for each in paths[ENDPOINT]["post"]["parameters"]}
+    assert [name for name, each in parameters.items() if each.get("required")] == [
+        "stream_name",
+        "stream_url",
+    ]
+    bitrate = parameters["audio_bitrate"]["schema"]
+    assert (bitrate["minimum"], bitrate["maximum"]) == (16_000, 320_000)
+    assert bitrate["minimum"] <= bitrate["default"] <= bitrate["maximum"]
+
+
+async def test_bodies_and_headers_are_described(paths: dict[str, Any]) -> None:
+    post, patch = paths[ENDPOINT]["post"], paths[SESSION]["patch"]
+    assert set(post["requestBody"]["content"]) == {"application/sdp", "text/plain"}
+    assert set(patch["requestBody"]["content"]) == {FRAGMENT_TYPE}
+    assert {"Location", "ETag", "Link"} <= post["responses"]["201"]["headers"].keys()
+    assert set(post["responses"]["201"]["content"]) == {"application/sdp"}
+    assert set(patch["responses"]["200"]["content"]) == {FRAGMENT_TYPE}
+    assert "content" not in patch["responses"]["204"] and "headers" not in patch["responses"]["204"]
+    assert post["responses"]["415"]["headers"].keys() == {"Accept-Post"}
+    assert patch["responses"]["415"]["headers"].keys() == {"Accept-Patch"}
+    assert {"name": "If-Match", "in": "header"}.items() <= patch["parameters"][1].items()
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_needed"),
+    [
+        pytest.param({}, False, id="no authentication"),
+        pytest.param({"tokens": [{"hash": f"sha256:{'0' * 64}", "streams": ["*"]}]}, True, id="tokens"),
+        pytest.param({"jwt_secret": "x" * 32}, True, id="JSON Web Tokens"),
+        pytest.param({"callback": "http://127.0.0.1/"}, False, id="a callback alone"),
+        pytest.param({"callback": "http://127.0.0.1/", "jwt_secret": "x" * 32}, True, id="both"),
+    ],
+)
+async def test_who_may_ask_is_described(settings: dict[str, Any], is_needed: bool) -> None:
+    tree = Settings.model_validate({"auth": settings})
+    admission = make_admission(tree.auth)
+    async with serving(tree, admission=admission) as served:
+        paths = (await served.http.get("/openapi.json")).json()["paths"]
+    if admission is not None:
+        await admission.close()
+    for path, method in OPERATIONS:
+        operation = paths[path][method]
+        is_open = method == "get" and "session_id" not in path
+        expected = [{"bearer": []}] if is_needed else [{"bearer": []}, {}]
+        assert operation.get("security") == (None if is_open else expected)
+        assert ("401" in operation["responses"]) != is_open
+
+
+async def test_the_whole_is_described(served: Served) -> None:
+    document = (await served.http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1.")
+    info = document["info"]
+    assert info["license"] == {"name": "MIT License", "identifier": "MIT"}
+    assert info["summary"] and info["version"] == __version__
+    # What no operation says, because it holds for all of them.
+    assert all(word in info["description"] for word in ("`OPTIONS`", "`HEAD`", "405", "9457"))
+    names = {tag["name"] for tag in document["tags"]}
+    for methods in document["paths"].values():
+        assert all(set(operation["tags"]) <= names for operation in methods.values())
+
+
+async def test_a_snapshot_is_described(served: Served, paths: dict[str, Any]) -> None:
+    responses = paths[f"{SESSION}/status"]["get"]["responses"]
+    schema = responses["200"]["content"]["application/json"]["schema"]
+    snapshot = (await served.http.get(f"{await served.session()}/status")).json()
+    assert schema["properties"].keys() == set(schema["required"]) == snapshot.keys()
+    assert schema["properties"]["state"]["enum"] == list(SessionState)
+
+
+async def test_links_lead_to_what_can_be_done_with_a_session(paths: dict[str, Any]) -> None:
+    targets = {
+        operation["operationId"]: {each["name"] for each in operation.get("parameters", [])}
+        for methods in paths.values()
+        for operation in methods.values()
+    }
+    assert targets.keys() == NAMES
+    created = paths[ENDPOINT]["post"]["responses"]["201"]["links"]
+    assert created.keys() == {"checkSession", "getSessionStatus", "endSession", "updateIce"}
+    assert created["updateIce"]["parameters"]["If-Match"] == "$response.header.ETag"
+    for method, status in (("patch", "200"), ("patch", "204"), ("delete", "200")):
+        for link in (created | paths[SESSION][method]["responses"][status]["links"]).values():
+            assert link["parameters"].keys() <= targets[link["operationId"]]
+
+
+async def test_the_examples_are_taken(served: Served, paths: dict[str, Any]) -> None:
+    post = paths[ENDPOINT]["post"]
+    examples = [each["examples"].values() for each in post["parameters"] if "examples" in each]
+    for name, url in zip(*examples, strict=True):
+        query = f"stream_name={name['value']}&stream_url={url['value']}"
+        response = await served.post(query, EXAMPLE_OFFER)
+        assert response.status_code == 201
+        fragment = await served.patch(response.headers["location"], EXAMPLE_FRAGMENT)
+        assert fragment.status_code == 204

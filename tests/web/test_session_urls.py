@@ -1,0 +1,112 @@
+"""Where a session is (RFC 9725, section 4.2), and what GET and DELETE do there and at the endpoint."""
+
+import pytest
+from tests.web.served import BASE, ENDPOINT, Served, assert_problem, serving
+
+from whipway.config import Settings
+from whipway.streams import sessions
+
+pytestmark = pytest.mark.anyio
+
+ICE = {
+    "servers": [
+        {"urls": ["stun:stun.example"]},
+        {"urls": ["turn:turn.example", "turns:turn.example"], "secret": "north"},
+    ]
+}
+
+
+# The 201
+
+
+async def test_a_201_is_for_one_client(served: Served) -> None:
+    response = await served.post()
+    assert response.headers["cache-control"] == "no-store"
+    assert "link" not in response.headers
+
+
+async def test_ice_servers_come_one_by_one() -> None:
+    async with serving(Settings.model_validate({"ice": ICE})) as served:
+        response = await served.post()
+        stun, turn, turns = response.headers.get_list("link")
+        assert stun == '<stun:stun.example>; rel="ice-server"'
+        assert turn.startswith('<turn:turn.example>; rel="ice-server"; username="')
+        assert turns.startswith('<turns:turn.example>; rel="ice-server"; username="')
+        session_id = response.headers["location"].rpartition("/")[2]
+        assert f':{session_id[:8]}"' in turn and session_id not in turn
+
+
+async def test_location_follows_the_public_url() -> None:
+    settings = Settings.model_validate({"http": {"public_url": "https://public.example/whip/"}})
+    async with serving(settings) as served:
+        location = (await served.post()).headers["location"]
+        assert location.startswith(f"https://public.example/whip{ENDPOINT}/")
+
+
+@pytest.mark.parametrize("host", ["other.example:8443", "[2001:db8::1]:8080"])
+async def test_location_follows_the_request(served: Served, host: str) -> None:
+    location = (await served.post(Host=host)).headers["location"]
+    assert location.startswith(f"https://{host}{ENDPOINT}/")
+    assert "?" not in location
+
+
+@pytest.mark.parametrize("host", [b"[", b"", b"a b", b"\xff", b"host:port", b"a@b", b"a/b", b"a,b"])
+async def test_a_host_header_that_is_none(served: Served, host: bytes) -> None:
+    response = await served.post(Host=host)
+    assert response.status_code == 201
+    assert response.headers["location"].startswith(f"{BASE}{ENDPOINT}/")
+
+
+# GET and HEAD
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("suffix", ["", "?stream_name=one", "?&&=%ff"])
+async def test_the_endpoint_is_there(served: Served, method: str, suffix: str) -> None:
+    response = await served.http.request(method, ENDPOINT + suffix)
+    assert (response.status_code, response.content) == (204, b"")
+    assert "content-type" not in response.headers and "content-length" not in response.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_session_is_there_until_it_ends(served: Served, method: str) -> None:
+    path = await served.session()
+    response = await served.http.request(method, path)
+    assert (response.status_code, response.content) == (204, b"")
+    assert "content-type" not in response.headers and "etag" not in response.headers
+    await served.http.delete(path)
+    response = await served.http.request(method, path)
+    assert response.status_code == 410
+    assert (response.content == b"") == (method == "HEAD")
+    assert (await served.http.request(method, f"{ENDPOINT}/unknown")).status_code == 404
+
+
+async def test_why_it_is_not_there_any_more(served: Served) -> None:
+    path = await served.session()
+    ended = (await served.http.delete(path), await served.http.get(path), await served.http.delete(path))
+    assert ended[0].status_code == 200
+    details = [assert_problem(response, 410, "session_over")["detail"] for response in ended[1:]]
+    assert details[0] == details[1]
+
+
+@pytest.mark.parametrize("suffix", ["", "/status"])
+async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """The worker knows nothing of it, and no word of its end ever comes."""
+    path = await served.session()
+    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(served.worker, "_broadcasts", {})
+        assert_problem(await served.http.get(path + suffix), 404, "session_unknown")
+    await served.http.delete(path)
+
+
+# DELETE
+
+
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("value", ['"other"', "*", "gibberish", ""])
+async def test_delete_takes_no_notice_of_entity_tags(served: Served, name: str, value: str) -> None:
+    path = await served.session()
+    response = await served.http.delete(path, headers={name: value})
+    assert (response.status_code, response.content) == (200, b"")
+    assert served.is_empty
