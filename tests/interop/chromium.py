@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, Route, expect, sync_playwright
 from tools.server import RunningServer
 
 ARGUMENTS = [
     "--no-sandbox",
     "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     "--disable-background-networking",
     "--disable-component-update",
@@ -19,6 +18,8 @@ ARGUMENTS = [
     "--no-first-run",
     "--disable-quic",
 ]
+CAMERA_ALLOWED = "--use-fake-ui-for-media-stream"
+"""To all pages. Others do not learn this computer's addresses, but get names under `.local` for them."""
 TIMEOUT_MS = 20_000
 CRASH_TIMEOUT_MS = 500
 """The command has no answer."""
@@ -39,6 +40,45 @@ window.videoSender = () => window.connections.at(-1).getTransceivers()
 """
 VIDEO_STATISTICS = """
 async () => [...(await videoSender().getStats()).values()].find((entry) => entry.type === "outbound-rtp")
+"""
+SELECTED_PAIR = """
+async () => {
+  const report = await connections.at(-1).getStats();
+  const transport = [...report.values()].find((entry) => entry.type === "transport");
+  const pair = report.get(transport?.selectedCandidatePairId);
+  const [local, remote] = [report.get(pair?.localCandidateId), report.get(pair?.remoteCandidateId)];
+  return pair && { pair, local, remote };
+}
+"""
+LOCAL_CANDIDATES = """
+async () => {
+  const report = await connections.at(-1).getStats();
+  return [...report.values()].filter((entry) => entry.type === "local-candidate");
+}
+"""
+REMEMBER_STATES = """
+() => {
+  const status = document.querySelector("#status");
+  window.states = [status.dataset.state];
+  const observer = new MutationObserver(() => states.push(status.dataset.state));
+  observer.observe(status, { attributeFilter: ["data-state"] });
+}
+"""
+WATCH_SOURCE = """
+() => {
+  const track = videoSender().track.clone();
+  const frames = new MediaStreamTrackProcessor({ track }).readable.getReader();
+  window.longestSourceGap = 0;
+  let last = null;
+  const next = async ({ value, done }) => {
+    if (done) return;
+    if (last !== null) longestSourceGap = Math.max(longestSourceGap, (value.timestamp - last) / 1000);
+    last = value.timestamp;
+    value.close();
+    frames.read().then(next);
+  };
+  frames.read().then(next);
+}
 """
 SCALE_DOWN = """
 async (factor) => {
@@ -77,10 +117,11 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 
 @contextmanager
-def chromium(program: str) -> Iterator[Browser]:
-    """Run the browser for the length of a `with` block."""
+def chromium(program: str, *arguments: str, camera_allowed: bool = True) -> Iterator[Browser]:
+    """Run the browser for the length of a `with` block, with more arguments if given."""
+    every = [*ARGUMENTS, *([CAMERA_ALLOWED] if camera_allowed else []), *arguments]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=every)
         try:
             yield browser
         finally:
@@ -95,6 +136,8 @@ class PublishingPage:
         self.page: Page = self.context.new_page()
         self.session_url = ""
         """Known once the server has taken the offer."""
+        self.responses: list[Response] = []
+        """All that came from the server."""
         self.page.on("response", self._note_response)
         self.page.add_init_script(REMEMBER_CONNECTIONS + script)
         values = {"source": "picture", "resolution": "640x360", "autostart": "1", **query}
@@ -151,6 +194,68 @@ class PublishingPage:
         statistics: dict[str, Any] = self.page.evaluate(VIDEO_STATISTICS)
         return statistics
 
+    def selected_pair(self) -> dict[str, dict[str, Any]]:
+        """The candidates that media goes by, from getStats(): "local" and "remote", and their "pair"."""
+        pair: dict[str, dict[str, Any]] = self.page.evaluate(SELECTED_PAIR)
+        assert pair, "no pair of candidates is selected"
+        return pair
+
+    def local_candidates(self) -> list[dict[str, Any]]:
+        """All that the browser has gathered, from getStats(): it hides some from the description."""
+        candidates: list[dict[str, Any]] = self.page.evaluate(LOCAL_CANDIDATES)
+        return candidates
+
+    def remember_states(self) -> None:
+        """From now on; `states` tells."""
+        self.page.evaluate(REMEMBER_STATES)
+
+    def states(self) -> list[str]:
+        """The states of the page since `remember_states`; each showing counts, also of the same."""
+        states: list[str] = self.page.evaluate("() => states")
+        return states
+
+    def watch_source(self) -> None:
+        """From now on; `longest_source_gap_ms` tells."""
+        self.page.evaluate(WATCH_SOURCE)
+
+    def longest_source_gap_ms(self) -> float:
+        """Between two pictures, before they are encoded, since `watch_source`."""
+        return float(self.page.evaluate("longestSourceGap"))
+
+    def change_network(self) -> None:
+        """Let the browser say that it is in a network again."""
+        self.page.evaluate("() => dispatchEvent(new Event('online'))")
+
+    def wait_for_restart(self, before: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Wait until media goes by other ICE credentials than those of the pair `before`; return its pair."""
+        latest = before
+
+        def restarted() -> bool:
+            nonlocal latest
+            latest = self.page.evaluate(SELECTED_PAIR) or before
+            return bool(latest["local"]["usernameFragment"] != before["local"]["usernameFragment"])
+
+        self._poll(restarted, "an ICE restart")
+        return latest
+
+    def answers(self, method: str) -> list[Response]:
+        """What the server answered to requests with this method."""
+        return [one for one in self.responses if one.request.method == method]
+
+    def refuse(self, method: str, times: int) -> None:
+        """Answer the next requests with this method by 503, in the server's place."""
+        left = times
+
+        def answer(route: Route) -> None:
+            nonlocal left
+            if route.request.method == method and left > 0:
+                left -= 1
+                route.fulfill(status=503)
+            else:
+                route.continue_()
+
+        self.page.route("**/p/webrtc/*", answer)
+
     def sent_bitrate(self, seconds: float) -> float:
         """The bits a second of video that are sent in a moment from now."""
         before = self.video_statistics()
@@ -167,5 +272,6 @@ class PublishingPage:
         raise AssertionError(f"{what}: not within {TIMEOUT_MS} ms")
 
     def _note_response(self, response: Response) -> None:
+        self.responses.append(response)
         if response.request.method == "POST" and response.status == 201:
             self.session_url = response.headers["location"]

@@ -81,6 +81,11 @@ def nginx_program() -> str:
 
 
 @pytest.fixture(scope="session")
+def turn_program() -> str:
+    return debian_program("turnserver", "coturn")
+
+
+@pytest.fixture(scope="session")
 def whip_ffmpeg() -> str:
     """The ffmpeg that publishes; it comes with a Python package, but not on every platform."""
     try:

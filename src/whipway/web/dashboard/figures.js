@@ -5,20 +5,25 @@ export class Figures {
   #bytes = 0;
   #at = null;
 
-  /** `{width, height, frameRate, bitrate, roundTrip, loss, limit}`: bit/s, seconds, a share; null where unknown. */
+  /**
+   * `{width, height, frameRate, bitrate, roundTrip, loss, limit, silence}`: bit/s, seconds, a share; null where
+   * unknown. `silence`: how long packets have been going out with none coming in.
+   */
   read(report) {
     const all = [...report.values()];
     const outbound = all.filter((entry) => entry.type === "outbound-rtp");
     const video = outbound.find((entry) => entry.kind === "video");
     const remote = all.find((entry) => entry.type === "remote-inbound-rtp" && entry.kind === "video");
+    const pair = selectedPair(all);
     return {
       width: video?.frameWidth ?? null,
       height: video?.frameHeight ?? null,
       frameRate: video?.framesPerSecond ?? null,
       bitrate: this.#bitrate(outbound),
-      roundTrip: selectedPair(all)?.currentRoundTripTime ?? remote?.roundTripTime ?? null,
+      roundTrip: pair?.currentRoundTripTime ?? remote?.roundTripTime ?? null,
       loss: remote?.fractionLost ?? null,
       limit: video?.qualityLimitationReason ?? null,
+      silence: silenceOf(pair),
     };
   }
 
@@ -30,6 +35,10 @@ export class Figures {
     [this.#bytes, this.#at] = [bytes, at];
     return bitrate === null ? null : Math.max(0, bitrate);
   }
+}
+
+function silenceOf({ lastPacketSentTimestamp: sent, lastPacketReceivedTimestamp: received } = {}) {
+  return sent && received ? Math.max(0, (sent - received) / 1000) : null;
 }
 
 function selectedPair(all) {

@@ -1,7 +1,8 @@
 // The publishing page: joins the form, the source, the WHIP client and the view. One stream at a time.
 
 import {
-  applyQuery, bitrateOf, playCommand, playUrl, readServer, readSettings, rememberStreamName, rememberedStreamName, whipUrl,
+  applyQuery, bitrateOf, playCommand, playUrl, readServer, readSettings, readTransportPolicy, rememberStreamName, rememberedStreamName,
+  whipUrl,
 } from "./settings.js";
 import { hasCamera, openSource, soundIsHeldBack, wakeSound } from "./sources.js";
 import {
@@ -45,7 +46,8 @@ async function start() {
 async function publish(settings, mine) {
   const { streamName, streamUrl, audioBitrate, token } = settings;
   const parameters = { stream_name: streamName, stream_url: streamUrl, audio_bitrate: audioBitrate };
-  client = new WhipClient(whipUrl(ENDPOINT, parameters), { token });
+  const iceTransportPolicy = readTransportPolicy(new URLSearchParams(location.search));
+  client = new WhipClient(whipUrl(ENDPOINT, parameters), { token, iceTransportPolicy });
   listen(client, settings, mine);
   await client.publish(source.stream, settings);
 }

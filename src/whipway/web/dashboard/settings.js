@@ -17,6 +17,11 @@ const QUERY_FIELDS = {
   audio_bitrate_kbit: "audio-bitrate",
 };
 
+/** "relay" where the page's query says `relay=1`: all goes through the server's TURN servers, for strict networks. */
+export function readTransportPolicy(query) {
+  return query.get("relay") === "1" ? "relay" : "all";
+}
+
 export function randomStreamName() {
   const [first, second, number] = crypto.getRandomValues(new Uint32Array(3));
   return `${ADJECTIVES[first % ADJECTIVES.length]}-${NOUNS[second % NOUNS.length]}-${10 + (number % 90)}`;

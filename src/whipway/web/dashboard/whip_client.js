@@ -1,35 +1,43 @@
-// A WHIP client (RFC 9725): one RTCPeerConnection, one POST with the offer, one DELETE at the end.
+// A WHIP client (RFC 9725): one RTCPeerConnection, one POST with the offer, one DELETE at the end, and a PATCH
+// that restarts ICE whenever the path breaks off or the browser changes its network.
 //
-// Left out on purpose: trickle ICE (the offer goes at once, without candidates; the server learns the
-// browser's address from its first connectivity check), ICE restart, ICE servers from Link headers.
+// The offer is posted before it becomes the local description: the browser gathers from then on, and so it does
+// with the ICE servers of the 201 (section 4.6). A restart takes the same order: when the server refuses it,
+// nothing has been touched here.
+//
+// Left out on purpose: trickle ICE. Such a server is ICE lite: it sends no checks, and learns the browser's
+// addresses from those it gets. Without it entity tags have no use, since a restart matches any ("*").
 //
 // Events: "phase" (detail "offering", "connecting", "live" or "interrupted"), "status" (detail: the server's
 // snapshot), "figures" (detail: see figures.js), "ended" (detail: a WhipError; only after "live", only once).
 
 import { Figures } from "./figures.js";
+import { offerFragment, readFragment, renewAnswer } from "./ice_fragment.js";
+import { readIceServers } from "./link_header.js";
+import { createOffer, preferH264 } from "./offer.js";
+import { Recovery, watchNetwork } from "./recovery.js";
+import { WhipError, isGone, readProblem, readText, refusal, request } from "./whip_http.js";
 
-export const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 15_000;
+const RESTART_TIMEOUT_MS = 3_000; // Short: the network that it goes out by may be the one that is gone.
 const STATUS_INTERVAL_MS = 2_000;
 const STATUS_TIMEOUT_MS = 3_000; // Short: after a lost connection the person waits for this answer.
 const FIGURES_INTERVAL_MS = 1_000;
+// Reports on what is sent come back several times a second. Browsers take some 5 s to say "disconnected", and by
+// then the server may have given the client up.
+const SILENCE_SECONDS = 2;
 const ENDED_STATES = new Set(["ended", "closed", "failed"]);
 const PATH_ERRORS = new Set(["no-path", "lost", "ended-by-server"]);
-
-/** Why publishing failed: `kind` is for logic, `facts` (status, problem, reason, detail, host) for words. */
-export class WhipError extends Error {
-  constructor(kind, facts = {}) {
-    super(kind);
-    this.kind = kind;
-    this.facts = facts;
-  }
-}
 
 export class WhipClient extends EventTarget {
   #endpoint;
   #token;
+  #configuration;
   #connection = null;
   #session = null; // URL of the WHIP session, known from the 201 until it is deleted.
+  #answer = "";
+  #canRestart = false;
+  #recovery = null; // While media can flow.
   #publishing = null;
   #interrupt = null; // Ends the wait for the connection; null when nobody waits.
   #phase = "idle";
@@ -38,12 +46,17 @@ export class WhipClient extends EventTarget {
   #statusSeen = false;
   #timers = new Set();
   #figures = new Figures();
+  #leave = new AbortController(); // Takes the listeners on the browser's network away.
 
-  /** `endpoint`: the WHIP endpoint with its query; `token`: a bearer token, or empty for none. */
-  constructor(endpoint, { token = "" } = {}) {
+  /**
+   * `endpoint`: the WHIP endpoint with its query; `token`: a bearer token, or empty for none;
+   * `iceTransportPolicy`: "relay" sends everything through the server's TURN servers.
+   */
+  constructor(endpoint, { token = "", iceTransportPolicy = "all" } = {}) {
     super();
     this.#endpoint = endpoint;
     this.#token = token;
+    this.#configuration = { bundlePolicy: "max-bundle", iceTransportPolicy };
   }
 
   /**
@@ -93,28 +106,32 @@ export class WhipClient extends EventTarget {
       throw this.#stopping ? new WhipError("stopped") : told;
     }
     this.#enter("live");
+    this.#watchPath();
     this.#every(FIGURES_INTERVAL_MS, () => this.#readFigures());
     this.#every(STATUS_INTERVAL_MS, () => this.#pollStatus());
   }
 
   async #negotiate(stream, options) {
-    const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    const connection = new RTCPeerConnection(this.#configuration);
     this.#connection = connection;
     for (const track of stream.getTracks()) {
       const transceiver = connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });
       if (track.kind === "video") preferH264(transceiver);
     }
     connection.onconnectionstatechange = () => this.#onConnectionState(connection.connectionState);
-    await describe(connection);
+    const offer = await createOffer(connection);
     this.#enter("offering");
-    const answer = await this.#postOffer(connection.localDescription.sdp);
+    const iceServers = await this.#postOffer(offer.sdp);
     this.#stopIfAsked();
+    this.#useIceServers(iceServers);
     this.#enter("connecting");
-    await this.#applyAnswer(answer);
+    await this.#applyAnswer(offer, this.#answer);
+    this.#watchTransport();
     await this.limit(options);
     this.#stopIfAsked();
   }
 
+  /** Posts the offer, takes session and answer from the reply; returns the ICE servers that it names. */
   async #postOffer(offer) {
     const response = await this.#request(this.#endpoint, {
       method: "POST",
@@ -127,17 +144,33 @@ export class WhipClient extends EventTarget {
     if (location && URL.canParse(location, response.url)) this.#session = new URL(location, response.url);
     if (response.status !== 201) throw new WhipError("not-created", { status: response.status });
     if (!this.#session) throw new WhipError("no-location");
-    const answer = await readText(response);
-    if (!answer.trim()) throw new WhipError("no-answer");
-    return answer;
+    this.#answer = await readText(response);
+    if (!this.#answer.trim()) throw new WhipError("no-answer");
+    // RFC 9725 section 4.3.1: a server that can restart ICE gives the session an entity tag.
+    this.#canRestart = response.headers.has("ETag");
+    return readIceServers(response.headers.get("Link"));
   }
 
-  async #applyAnswer(sdp) {
+  #useIceServers(iceServers) {
+    if (iceServers.length === 0) return;
     try {
+      this.#connection.setConfiguration({ ...this.#configuration, iceServers });
+    } catch (error) {
+      console.warn(`The server's ICE servers are not used: ${error.message}`);
+    }
+  }
+
+  async #applyAnswer(offer, sdp) {
+    try {
+      await this.#connection.setLocalDescription(offer)
+        .catch(() => this.#connection.setLocalDescription(offer.unchanged));
       await this.#connection.setRemoteDescription({ type: "answer", sdp });
     } catch (error) {
       throw new WhipError("bad-answer", { reason: error.message });
     }
+  }
+
+  #watchTransport() {
     const transport = this.#connection.getSenders()[0]?.transport;
     // A server that ends the session closes DTLS; the connection state alone may take long to tell.
     transport?.addEventListener("statechange", () => {
@@ -164,10 +197,56 @@ export class WhipClient extends EventTarget {
       if (state === "closed") this.#interrupt(new WhipError("ended-by-server"));
       return;
     }
-    if (state === "connected" && this.#phase === "interrupted") this.#enter("live");
-    if (state === "disconnected" && this.#phase === "live") this.#enter("interrupted");
-    if (state === "failed") this.#lose("lost");
+    if (!this.#isUp()) return;
+    if (state === "connected") this.#heal();
+    if (state === "disconnected") this.#break({ patient: true });
+    if (state === "failed") this.#break({ patient: false });
     if (state === "closed") this.#lose("ended-by-server");
+  }
+
+  #heal() {
+    this.#enter("live");
+    this.#recovery?.healed();
+  }
+
+  #break({ patient }) {
+    this.#enter("interrupted");
+    if (this.#recovery) this.#recovery.broken({ patient });
+    else if (!patient) this.#lose("lost");
+  }
+
+  #judgeSilence(silence) {
+    if (silence === null || !this.#recovery || this.#connection.connectionState !== "connected") return;
+    if (silence > SILENCE_SECONDS) this.#break({ patient: false });
+    else this.#heal();
+  }
+
+  #watchPath() {
+    if (!this.#canRestart) return;
+    this.#recovery = new Recovery(() => this.#restartIce(), () => this.#lose("lost"));
+    watchNetwork(() => this.#recovery.networkChanged(), this.#leave.signal);
+  }
+
+  /** One try at an ICE restart (RFC 9725 section 4.3.3); true if it was taken. Media goes on meanwhile. */
+  async #restartIce() {
+    try {
+      const offer = await createOffer(this.#connection, { iceRestart: true });
+      const response = await this.#patch(offerFragment(offer.sdp));
+      if (!this.#isUp()) return false;
+      if (isGone(response)) this.#lose("lost");
+      const fragment = response.status === 200 ? readFragment(await readText(response)) : null;
+      if (!fragment || !this.#isUp()) return false;
+      this.#useIceServers(readIceServers(response.headers.get("Link"))); // Credentials may be new.
+      await this.#applyAnswer(offer, renewAnswer(this.#answer, fragment));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #patch(fragment) {
+    const headers = { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" };
+    return this.#request(this.#session, { method: "PATCH", headers, body: fragment }, RESTART_TIMEOUT_MS);
   }
 
   async #lose(kind) {
@@ -218,8 +297,7 @@ export class WhipClient extends EventTarget {
     try {
       const response = await this.#request(url, { headers: { Accept: "application/json" } }, STATUS_TIMEOUT_MS);
       if (response.ok) return { body: await response.json() };
-      const gone = response.status === 404 || response.status === 410;
-      return gone ? { gone, detail: (await readProblem(response)).detail } : {};
+      return isGone(response) ? { gone: true, detail: (await readProblem(response)).detail } : {};
     } catch {
       return {};
     }
@@ -228,23 +306,21 @@ export class WhipClient extends EventTarget {
   async #readFigures() {
     if (!this.#isUp()) return "stop";
     const figures = this.#figures.read(await this.#connection.getStats());
-    if (this.#isUp()) this.dispatchEvent(new CustomEvent("figures", { detail: figures }));
+    if (!this.#isUp()) return "stop";
+    this.dispatchEvent(new CustomEvent("figures", { detail: figures }));
+    this.#judgeSilence(figures.silence);
     return "again";
   }
 
-  async #request(url, init, timeout = REQUEST_TIMEOUT_MS) {
+  #request(url, init, timeout) {
     const headers = { ...init.headers };
     if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
-    const signal = AbortSignal.timeout(timeout);
-    try {
-      return await fetch(url, { ...init, headers, signal, cache: "no-store" });
-    } catch (error) {
-      throw requestFailure(error, url);
-    }
+    return request(url, { ...init, headers }, timeout);
   }
 
   async #close() {
     this.#clearTimers();
+    this.#leave.abort();
     this.#enter("closed");
     const [session, connection] = [this.#session, this.#connection];
     this.#session = this.#connection = null;
@@ -257,7 +333,7 @@ export class WhipClient extends EventTarget {
     try {
       const response = await this.#request(session, { method: "DELETE", keepalive: true });
       await readText(response);
-      this.#confirmed = response.ok || response.status === 404 || response.status === 410;
+      this.#confirmed = response.ok || isGone(response);
     } catch {
       this.#confirmed = false; // The server notices by itself that nothing is sent any more.
     }
@@ -301,57 +377,8 @@ export class WhipClient extends EventTarget {
   }
 
   #clearTimers() {
+    this.#recovery?.stop();
     for (const timer of this.#timers) clearTimeout(timer.id);
     this.#timers.clear();
   }
-}
-
-/** H.264 first, as RTMP needs it; the others stay behind it, in the browser's order. */
-/** The local offer, with the readiness to repeat lost sound: browsers have it, but do not offer it by themselves. */
-async function describe(connection) {
-  const { type, sdp } = await connection.createOffer();
-  const repairing = sdp.replace(/a=rtpmap:(\d+) opus\/48000\/2\r\n/i, "$&a=rtcp-fb:$1 nack\r\n");
-  try {
-    await connection.setLocalDescription({ type, sdp: repairing });
-  } catch {
-    await connection.setLocalDescription(); // A browser that does not let its offer be changed.
-  }
-}
-
-function preferH264(transceiver) {
-  const codecs = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
-  const isH264 = (codec) => codec.mimeType.toLowerCase() === "video/h264";
-  if (!codecs.some(isH264)) throw new WhipError("no-h264");
-  const ordered = [...codecs.filter(isH264), ...codecs.filter((codec) => !isH264(codec))];
-  transceiver.setCodecPreferences?.(ordered);
-}
-
-function requestFailure(error, url) {
-  if (error instanceof WhipError) return error;
-  return new WhipError(error.name === "TimeoutError" ? "timeout" : "unreachable", { host: new URL(url).host });
-}
-
-async function readText(response) {
-  try {
-    return await response.text();
-  } catch (error) {
-    throw requestFailure(error, response.url);
-  }
-}
-
-async function refusal(response) {
-  return new WhipError("refused", { status: response.status, problem: await readProblem(response) });
-}
-
-/** The server's RFC 9457 problem document; of any other text only the beginning, as its detail. */
-async function readProblem(response) {
-  const text = await response.text().catch(() => "");
-  try {
-    const problem = JSON.parse(text);
-    if (problem && typeof problem === "object") return problem;
-  } catch {
-    // Not JSON: a proxy's page, or plain text.
-  }
-  const plain = /html/i.test(response.headers.get("Content-Type") ?? "") ? "" : text.trim().slice(0, 300);
-  return { detail: plain };
 }

@@ -1,7 +1,7 @@
 // What is happening, in plain words. Nothing here touches the page or the network.
 
 import { SourceError } from "./sources.js";
-import { REQUEST_TIMEOUT_MS, WhipError } from "./whip_client.js";
+import { REQUEST_TIMEOUT_MS, WhipError } from "./whip_http.js";
 
 const SOURCES = { camera: "camera", screen: "screen", picture: "test picture" };
 
@@ -50,7 +50,7 @@ const WHIP_FAILURES = {
   "bad-answer": ({ reason }) => ["The server's answer cannot be used", `The browser says: ${reason}`],
   "no-path": () => [
     "No way to the server for picture and sound",
-    "The server agreed, but nothing gets through. Perhaps a firewall blocks UDP, or the server announces a wrong address.",
+    "The server agreed, but nothing gets through. Perhaps a firewall is in the way, or the server announces a wrong address.",
   ],
   "no-h264": () => ["This browser cannot send H.264", "RTMP needs it. Try Chrome, Edge or Safari."],
   lost: () => ["Connection lost", "Nothing gets through to the server any more. Press Start to try again."],
