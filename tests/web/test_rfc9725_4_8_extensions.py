@@ -1,0 +1,141 @@
+"""RFC 9725, sections 4.8, 4.9 and 5: simulcast, extensions, security. The table is docs/rfc/9725.md."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.peers.certificates import write_certificate
+from tests.peers.udp_client import UdpClient
+from tests.peers.waiting import until
+from tests.peers.whip_client import WhipClient
+from tests.web.served import ENDPOINT, OFFERS, QUERY, SDP, TARGET, Served, assert_problem, serving
+
+from whipway.config import Settings, load_settings
+from whipway.gateway import SESSION_ID_BYTES, Gateway, StartError
+from whipway.session.session import Timeouts
+
+pytestmark = pytest.mark.anyio
+
+SIMULCAST = (OFFERS / "chromium_simulcast.sdp").read_text()
+
+
+# Simulcast
+
+
+async def test_s4_8_simulcast_is_answered_by_one_layer(served: Served) -> None:
+    assert "a=simulcast:send h;l" in SIMULCAST
+    response = await served.post(content=SIMULCAST)
+    assert response.status_code == 201
+    # RFC 8853, section 5.3.2: an answer without the attribute says that one stream is wanted.
+    assert "simulcast" not in response.text and "a=rid" not in response.text
+    assert "rtp-stream-id" not in response.text
+
+
+# Extensions
+
+
+async def test_s4_9_no_extension_is_advertised_or_required(served: Served) -> None:
+    response = await served.post()
+    assert response.status_code == 201
+    assert "link" not in response.headers
+    assert (await served.http.delete(response.headers["location"])).status_code == 200
+
+
+async def test_s4_9_nothing_of_our_own_uses_the_prefix_of_extensions(served: Served) -> None:
+    settings = Settings.model_validate({"ice": {"servers": [{"urls": ["stun:stun.example"]}]}})
+    async with serving(settings) as other:
+        answers = [await other.post(), await other.http.options(ENDPOINT)]
+        answers.append(await served.http.get("/openapi.json"))
+        assert [answer.headers.get("link", "") for answer in answers].count("") == 1
+        for answer in answers:
+            assert "urn:ietf:params:whip" not in str(answer.headers) + answer.text
+
+
+# Security
+
+
+async def test_s5_https_is_served(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    flags = {"http.port": "0", "media.port": "0", "rtmp.port": "0"}
+    gateway = Gateway(load_settings(flags=flags | {"tls.cert": str(files.cert), "tls.key": str(files.key)}))
+    await gateway.start()
+    try:
+        assert gateway.http_url.startswith("https://")
+        async with httpx.AsyncClient(verify=files.client_context(), base_url=gateway.http_url) as http:
+            query = f"stream_name=one&stream_url={gateway.stream_url}"
+            offer = WhipClient().offer
+            response = await http.post(f"{ENDPOINT}?{query}", content=offer, headers=SDP)
+            assert response.status_code == 201
+            assert response.headers["location"].startswith(gateway.http_url)
+            assert (await http.delete(response.headers["location"])).status_code == 200
+        # Nothing is served in the clear beside it.
+        async with httpx.AsyncClient() as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get(gateway.http_url.replace("https", "http"))
+    finally:
+        await gateway.stop()
+
+
+async def test_s5_https_with_half_a_certificate_does_not_start(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    other = write_certificate(tmp_path, "other")
+    flags = {"http.port": "0", "media.port": "0", "rtmp.port": "0"}
+    gateway = Gateway(load_settings(flags=flags | {"tls.cert": str(files.cert), "tls.key": str(other.key)}))
+    with pytest.raises(StartError, match=r"tls\.cert"):
+        await gateway.start()
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+async def test_s5_rate_of_requests_is_limited(method: str) -> None:
+    limits = {"posts_per_minute": 3, "patches_per_minute": 3, "deletes_per_minute": 3}
+    async with serving(Settings.model_validate({"limits": limits})) as served:
+        path = f"{ENDPOINT}?{QUERY}" if method == "POST" else f"{ENDPOINT}/unknown"
+        for _ in range(3):
+            assert (await served.http.request(method, path)).status_code != 429
+        response = await served.http.request(method, path)
+        assert_problem(response, 429, "too_many_requests")
+        assert 1 <= int(response.headers["retry-after"]) <= 60
+        # Another client, and the other requests of this one, are not its business.
+        async with served.client(address="192.0.2.9") as other:
+            assert (await other.request(method, path)).status_code != 429
+        assert (await served.http.get(ENDPOINT)).status_code == 204
+
+
+async def test_s5_sessions_of_one_client_are_limited() -> None:
+    async with serving(Settings.model_validate({"limits": {"sessions_per_address": 1}})) as served:
+        path = await served.session("one")
+        response = await served.post(f"stream_name=two&stream_url={TARGET}")
+        assert_problem(response, 429, "too_many_sessions")
+        assert "retry-after" in response.headers
+        await served.http.delete(path)
+        await served.session("two")
+
+
+async def test_s5_session_urls_cannot_be_guessed(served: Served) -> None:
+    ids = [(await served.session(f"show{number}")).rpartition("/")[2] for number in range(3)]
+    assert len({*ids}) == 3
+    for session_id in ids:
+        # RFC 4086: from the system's generator; nothing of it is said by the stream or by its neighbours.
+        assert re.fullmatch(r"[\w-]{32}", session_id) and "show" not in session_id
+        assert all(session_id[:8] != other[:8] for other in ids if other != session_id)
+    assert SESSION_ID_BYTES * 8 >= 128
+
+
+async def test_s5_client_that_never_comes_is_ended(served: Served) -> None:
+    served.worker._timeouts = Timeouts(setup=0.1)
+    path = await served.session()
+    await until(lambda: served.is_empty)
+    problem = assert_problem(await served.http.delete(path), 410, "session_over")
+    assert "no ICE check came" in problem["detail"]
+
+
+async def test_s5_client_that_never_finishes_dtls_is_ended(served: Served) -> None:
+    served.worker._timeouts = Timeouts(setup=0.2)
+    machine = WhipClient(speaks_dtls=False)
+    response = await served.post(content=machine.offer)
+    client = UdpClient.start(machine, response.text)
+    await until(lambda: served.is_empty)
+    client.close()
+    status = (await served.http.get(f"{response.headers['location']}/status")).json()
+    assert (status["state"], status["reason"]) == ("ended", "setup_timeout")
