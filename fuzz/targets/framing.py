@@ -6,7 +6,7 @@ from whipway.failures import DropReason, ParseError
 from whipway.protocol.framing import LENGTH_BYTES, MAX_FRAME_BYTES, Deframer, frame
 
 MAX_WIRE_BYTES = 8192
-"""Below the limit of what one read may begin."""
+"""Some frames of each size."""
 
 
 def target(data: bytes) -> bool:
@@ -31,7 +31,7 @@ def _read(reads: list[bytes]) -> tuple[list[bytes], bool]:
     try:
         for data in reads:
             datagrams += deframer.receive_data(data)
-            assert len(deframer._partial) < LENGTH_BYTES + MAX_FRAME_BYTES
+            assert not deframer.has_more and len(deframer._held) < LENGTH_BYTES + MAX_FRAME_BYTES
     except ParseError as error:
         assert error.reason is DropReason.TCP_FRAME_MALFORMED
         # How much came before the error depends on the cuts: one read gives all of its datagrams or none.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -38,6 +39,11 @@ SetOption = Annotated[
     ),
 ]
 
+_USER_INFO = re.compile(r"""://[^/@\s"]*@""")
+"""User and password in a URL. Other secrets mask themselves."""
+_QUERY = re.compile(r"""\?(?!transport=)[^\s"]+""")
+"""Of a URL. It may hold a key; that of a TURN server names a transport."""
+_KEY = re.compile(r"[A-Za-z0-9_.]*")
 EXIT_BAD_CONFIGURATION = 2
 EXIT_CANNOT_START = 1
 
@@ -69,7 +75,8 @@ def serve(config: ConfigOption = None, settings: SetOption = None) -> None:
 @app.command("config")
 def show_config(config: ConfigOption = None, settings: SetOption = None) -> None:
     """Check the configuration and print what is in force, as JSON."""
-    print(_load(config, settings).model_dump_json(indent=2))
+    text = _load(config, settings).model_dump_json(indent=2)
+    print(_QUERY.sub("?***", _USER_INFO.sub("://***@", text)))
 
 
 @app.command()
@@ -77,7 +84,7 @@ def token(
     streams: Annotated[
         list[str] | None,
         typer.Option(
-            "--streams", help="A stream name it may publish, `*` for any characters. May be repeated."
+            "--streams", help="Names of streams it may publish, with commas; `*` is any characters."
         ),
     ] = None,
 ) -> None:
@@ -87,7 +94,7 @@ def token(
     """
     made, digest = make_token(secrets.token_bytes)
     try:
-        entry = Token(hash=digest, streams=streams or ["*"])
+        entry = Token(hash=digest, streams=",".join(streams or ["*"]))  # type: ignore[arg-type]
     except ValidationError as error:
         _fail(f"--streams: {error.errors()[0]['msg']}", EXIT_BAD_CONFIGURATION)
         raise AssertionError from None  # _fail does not return.
@@ -102,14 +109,39 @@ def main() -> None:
 
 async def _serve(settings: Settings) -> None:
     gateway = Gateway(settings)
-    stopping = asyncio.Event()
+    signals: asyncio.Queue[None] = asyncio.Queue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, None)
     await gateway.start()
     _print_addresses(gateway)
-    await stopping.wait()
-    print("Stopping: ending sessions.", flush=True)
-    await gateway.stop()
+    await signals.get()
+    try:
+        if count := gateway.session_count:
+            await _drain(gateway, count, settings.session.drain_timeout, signals)
+        _say("Stopping: ending sessions.")
+    finally:
+        await gateway.stop()
+
+
+def _say(line: str) -> None:
+    """Print, if anybody still reads it: whoever started this may have left."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        # The interpreter would complain of the same at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _drain(gateway: Gateway, count: int, seconds: float, signals: "asyncio.Queue[None]") -> None:
+    """Let sessions go on for a while. A second signal ends it."""
+    if not seconds:
+        return
+    _say(f"Draining: {count} sessions may go on for {seconds:g} s. Once more to stop now.")
+    draining = asyncio.create_task(gateway.drain())
+    again = asyncio.create_task(signals.get())
+    await asyncio.wait({draining, again}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, again):
+        task.cancel()
 
 
 def _print_addresses(gateway: Gateway) -> None:
@@ -118,9 +150,12 @@ def _print_addresses(gateway: Gateway) -> None:
     print(f"Whipway {__version__}")
     print(f"  Page      {gateway.http_url}/")
     print(f"  WHIP URL  {gateway.http_url}/p/webrtc?{query}")
-    print(f"  Play URL  {stream_url}/my-stream", flush=gateway.token is None)
+    print(f"  Play URL  {stream_url}/my-stream")
     if gateway.token is not None:
-        print(f"  Token     {gateway.token}  (for this run; `whipway token` makes lasting ones)", flush=True)
+        print(f"  Token     {gateway.token}  (for this run; `whipway token` makes lasting ones)")
+    for note in gateway.notes():
+        print(f"  Note      {note}")
+    sys.stdout.flush()
 
 
 def _load(config: Path | None, flags: list[str] | None) -> Settings:
@@ -135,7 +170,8 @@ def _load(config: Path | None, flags: list[str] | None) -> Settings:
 def _split_flag(flag: str) -> tuple[str, str]:
     key, equals, value = flag.partition("=")
     if not equals:
-        raise ConfigError(f"--set {flag}: write KEY=VALUE")
+        # As far as it may be a key; what is behind may be a secret.
+        raise ConfigError(f"--set {_KEY.match(flag)[0]}: write KEY=VALUE")  # type: ignore[index]
     return key.strip(), value
 
 

@@ -30,6 +30,8 @@ from whipway.worker.sockets import bind_media, bind_tcp
 from whipway.worker.worker import Worker
 
 SESSION_ID_BYTES = 24
+DRAIN_POLL = 0.1
+"""Seconds between two looks at how many sessions are left."""
 
 T = TypeVar("T")
 
@@ -63,6 +65,8 @@ class Gateway:
         self._admission = self._make_admission()
         self._check_egress()
         sockets = self._bind()
+        # Until RTMP publishers can authenticate themselves.
+        self._origin.only_local_publishers = self._admission is not None
         if sockets.rtmp is not None:
             await self._origin.start(sockets.rtmp)
         egress = self._make_egress(sockets)
@@ -80,6 +84,18 @@ class Gateway:
         ]
         while not self._http.started:
             await asyncio.sleep(0.005)
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions there are."""
+        return self._directory.live_count if self._directory is not None else 0
+
+    async def drain(self) -> None:
+        """Take no more sessions, and wait until those that there are have ended."""
+        assert self._directory is not None
+        self._directory.drain()
+        while self.session_count:
+            await asyncio.sleep(DRAIN_POLL)
 
     async def stop(self) -> None:
         """End all sessions politely, then everything else."""
@@ -109,6 +125,17 @@ class Gateway:
         if not self._settings.rtmp.enabled:
             return None
         return f"rtmp://{_for_url(self._settings.rtmp.host)}:{self.rtmp_port}/live"
+
+    def notes(self) -> list[str]:
+        """What whoever starts this server should know, one line each."""
+        notes = []
+        http = self._settings.http
+        is_direct = http.public_url is None and not http.trusted_proxies
+        if is_direct and not _is_loopback(http.host) and self._settings.tls.cert is None:
+            notes.append("HTTP is not encrypted: tokens can be read on their way. Set tls.cert and tls.key")
+        if _is_exposed(self._settings) and self._admission is None:
+            notes.append("Whoever reaches this server may publish: auth.enabled is off")
+        return notes
 
     def _load_tls(self) -> TlsFiles | None:
         files = self._settings.tls
@@ -213,12 +240,14 @@ class _Sockets(NamedTuple):
 def _is_exposed(settings: Settings) -> bool:
     """Tell whether others than this machine can reach the HTTP server, directly or through a proxy."""
     http = settings.http
-    if http.public_url is not None or http.trusted_proxies:
-        return True
+    return http.public_url is not None or bool(http.trusted_proxies) or not _is_loopback(http.host)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return not ip_address(http.host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return http.host != "localhost"
+        return host == "localhost"
 
 
 def _raise_descriptor_limit() -> None:

@@ -12,6 +12,8 @@ from typing import Generic, Protocol, TypeVar, cast
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to take what was written to it before its connection is cut."""
+TCP_BACKLOG = 512
+"""Connections that wait to be accepted. `create_server` sets it anew, so it has to be told there too."""
 KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """A peer whose machine vanished is noticed after 40 s."""
 

@@ -26,7 +26,16 @@ class Row(NamedTuple):
 
     @property
     def named(self) -> list[str]:
-        """The tests it names, as `module.py::test`."""
+        """The tests it names in the modules of this RFC, as `module.py::test`."""
+        return [test for test in self._all_named if "/" not in test]
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The tests it names beside them, as `unit/test_cli.py::test`."""
+        return [test for test in self._all_named if "/" in test]
+
+    @property
+    def _all_named(self) -> list[str]:
         return re.findall(r"`([^`]+)`", self.tests)
 
 
@@ -58,14 +67,28 @@ def test_a_row_is_complete(row: Row) -> None:
     assert {section_of(test) for test in row.named} == {row.section}
 
 
-def test_rows_and_tests_name_each_other() -> None:
-    named = Counter(test for row in ALL_ROWS for test in row.named)
-    found = {
-        f"{path.name}::{node.name}"
-        for path in MODULES
-        for node in ast.parse(path.read_text()).body
+def names_of_tests(path: Path) -> set[str]:
+    """The names of all tests of a module."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
     }
+
+
+def test_tests_that_are_named_elsewhere_are_there() -> None:
+    named = {test for row in ALL_ROWS for test in row.elsewhere}
+    found = {
+        f"{name}::{test}"
+        for name in {test.partition("::")[0] for test in named}
+        for test in names_of_tests(ROOT / "tests" / name)
+    }
+    assert named <= found
+
+
+def test_rows_and_tests_name_each_other() -> None:
+    named = Counter(test for row in ALL_ROWS for test in row.named)
+    found = {f"{path.name}::{test}" for path in MODULES for test in names_of_tests(path)}
     assert set(named) == found
     assert [test for test, count in named.items() if count > 1] == []
 

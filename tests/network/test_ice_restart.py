@@ -11,7 +11,7 @@ from whipway.protocol.ice import Address
 from whipway.protocol.rtcp.packets import ReceiverReport
 from whipway.session.events import Connected, EndReason
 from whipway.session.ice_session import IceUpdate, StaleTag
-from whipway.session.session import SessionState, Timeouts
+from whipway.session.session import CONSENT_TIMEOUT, SessionState, Timeouts
 
 MOBILE = ("198.51.100.9", 50_000)
 SIGNALLING = 0.03
@@ -277,6 +277,49 @@ def test_who_restarts_has_the_time_of_one_more_silence():
     network.run(1.0)
     assert network.ended.reason is EndReason.SILENCE
     assert network.times[-1] == pytest.approx(restarted + 2.0, abs=0.05)
+
+
+def test_restarts_alone_keep_no_session_alive():
+    """RFC 7675, section 5.1: no more is sent 30 s after the last sign that somebody there wants it."""
+    stream = Stream()
+    network, session = stream.network, stream.session
+    network.dead.add(stream.home)
+    stream.play(0.1)  # What was on its way is there.
+    heard = session.transport.last_heard
+    while network.now < heard + CONSENT_TIMEOUT:
+        assert session.ended is None
+        assert session.update_ice(stream.client.restart(), ["*"], network.now).etag
+        stream.play(0.9)
+    stream.play(0.1)
+    assert network.ended.reason is EndReason.SILENCE
+    assert network.times[-1] == pytest.approx(heard + CONSENT_TIMEOUT, abs=0.05)
+
+
+def test_a_long_silence_is_not_cut_short_by_the_end_of_consent():
+    network = make_network(WhipClient(), timeouts=Timeouts(silence=40.0))
+    network.run(0.5)
+    network.up.drops = lambda data: True
+    heard = network.session.transport.last_heard
+    network.run(39.0)
+    assert network.session.update_ice(network.client.restart(), ["*"], network.now).etag
+    assert network.session.ended is None
+    network.run(2.0)
+    assert network.times[-1] == pytest.approx(heard + 40.0, abs=0.05)
+
+
+def test_the_answer_to_a_restart_is_lost():
+    """The client asks again with the same fragment, and only then learns the server's credentials."""
+    stream = Stream()
+    stream.client.next_address = MOBILE
+    fragment = stream.client.restart()
+    lost = stream.session.ice.update(fragment, ["*"])
+    stream.play(1.0)
+    stream.take(stream.session.ice.update(fragment, ["*"]))
+    stream.play(1.0)
+    assert stream.session.transport.remote_address == MOBILE
+    assert (stream.session.ice.etag, stream.session.ice.generation) == (lost.etag, 1)
+    stream.assert_unharmed()
+    assert stream.session.drops() == {}
 
 
 def test_a_client_that_restarts_all_the_time():

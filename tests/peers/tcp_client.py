@@ -3,20 +3,18 @@
 import asyncio
 from typing import Self, cast
 
-from tests.peers.waiting import until
+from tests.peers.driven_client import DrivenClient
 from tests.peers.whip_client import WhipClient
 
 from whipway.protocol.framing import Deframer, frame
 
 
-class TcpClient(asyncio.Protocol):
-    """Drives a client machine; tests call its methods and then `flush`."""
+class TcpClient(DrivenClient, asyncio.Protocol):
+    """Its connection goes to the server's TCP candidate."""
 
     def __init__(self, machine: WhipClient) -> None:
-        self.machine = machine
+        super().__init__(machine)
         self.is_lost = False
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
         self._deframer = Deframer()
         self._transport: asyncio.Transport
 
@@ -30,19 +28,6 @@ class TcpClient(asyncio.Protocol):
         client.run()
         return client
 
-    async def connected(self) -> Self:
-        """Wait for the end of the handshake."""
-        await until(lambda: self.machine.srtp)
-        return self
-
-    def run(self) -> None:
-        """Do what is due, now and from now on."""
-        now = self._loop.time()
-        self.machine.handle_timeout(now)
-        self.flush()
-        deadline = self.machine.deadline(now)
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self.run)
-
     def flush(self) -> None:
         """Send what the machine has to send."""
         datagrams = self.machine.datagrams_to_send() + self.machine.checks_to_send()
@@ -50,9 +35,8 @@ class TcpClient(asyncio.Protocol):
 
     def close(self) -> None:
         """Vanish without a word."""
+        super().close()
         self._transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -1,22 +1,19 @@
 """A `WhipClient` on a real UDP socket."""
 
-import asyncio
 import socket
 from typing import Self
 
-from tests.peers.waiting import until
+from tests.peers.driven_client import DrivenClient
 from tests.peers.whip_client import WhipClient
 
 MAX_DATAGRAM_BYTES = 2048
 
 
-class UdpClient:
-    """Drives a client machine; tests call its methods and then `flush`."""
+class UdpClient(DrivenClient):
+    """Its socket is bound to a port of its own."""
 
     def __init__(self, machine: WhipClient) -> None:
-        self.machine = machine
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        super().__init__(machine)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind(("127.0.0.1", 0))
@@ -30,19 +27,6 @@ class UdpClient:
         client.run()
         return client
 
-    async def connected(self) -> Self:
-        """Wait for the end of the handshake."""
-        await until(lambda: self.machine.srtp)
-        return self
-
-    def run(self) -> None:
-        """Do what is due, now and from now on."""
-        now = self._loop.time()
-        self.machine.handle_timeout(now)
-        self.flush()
-        deadline = self.machine.deadline(now)
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self.run)
-
     def flush(self) -> None:
         """Send what the machine has to send."""
         for data, _ in self.machine.datagrams_to_send() + self.machine.checks_to_send():
@@ -54,10 +38,9 @@ class UdpClient:
 
     def close(self) -> None:
         """Vanish without a word."""
+        super().close()
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _on_readable(self) -> None:
         data, addr = self._socket.recvfrom(MAX_DATAGRAM_BYTES)

@@ -96,6 +96,35 @@ def test_every_token_is_another(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert len(set(tokens)) == 2
 
 
+def test_names_of_streams_may_be_written_with_commas(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "token", "--streams", "a,b-*", "--streams", "c") == 0
+    assert 'streams = ["a", "b-*", "c"]' in capsys.readouterr().out
+
+
+def test_a_flag_without_a_value_is_not_repeated_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "config", "--set", "auth.jwt_secret:word") == cli.EXIT_BAD_CONFIGURATION
+    assert capsys.readouterr().err == "whipway: --set auth.jwt_secret: write KEY=VALUE\n"
+
+
+def test_passwords_in_urls_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [
+        "-s",
+        "auth.callback=http://user:word@host/?key=word",
+        "-s",
+        "auth.jwks=https://user:word@host/keys",
+    ]
+    assert run(monkeypatch, "config", *urls) == 0
+    out = capsys.readouterr().out
+    assert "word" not in out
+    assert json.loads(out)["auth"]["callback"] == "http://***@host/?***"
+
+
 def test_a_token_for_no_stream_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +194,10 @@ class Running:
         self.process = process
         self.greeting = greeting
 
+    async def publish(self, http: httpx.AsyncClient, name: str) -> httpx.Response:
+        url = self.said(r"WHIP URL +(\S+)$").replace("my-stream", name)
+        return await http.post(url, content=WhipClient().offer, headers={"Content-Type": "application/sdp"})
+
     def said(self, pattern: str) -> str:
         match = re.search(pattern, self.greeting, re.M)
         assert match, self.greeting
@@ -226,6 +259,91 @@ async def test_sigint_ends_a_busy_server() -> None:
     assert "session ended" in [entry["event"] for entry in entries]
     assert not [entry for entry in entries if entry["level"] in ("warning", "error")]
     assert "secret" not in err
+
+
+@pytest.mark.anyio
+async def test_sessions_may_go_on_for_a_while() -> None:
+    async with (
+        serving("--set", "session.drain_timeout=60") as running,
+        httpx.AsyncClient() as http,
+    ):
+        session = (await running.publish(http, "one")).headers["location"]
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.stdout is not None
+        async with asyncio.timeout(3):
+            assert b"Draining: 1 sessions" in await running.process.stdout.readline()
+        refused = await running.publish(http, "two")
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert 2 <= int(refused.headers["retry-after"]) <= 10
+        assert (await http.get(session)).status_code == 204
+        assert (await http.delete(session)).status_code == 200
+        async with asyncio.timeout(3):
+            await running.process.communicate()
+    assert running.process.returncode == 0
+
+
+@pytest.mark.anyio
+async def test_who_drains_sends_publishers_on() -> None:
+    flags = ["session.drain_timeout=60", "http.redirect_url=https://other.example"]
+    async with serving(*(part for flag in flags for part in ("--set", flag))) as running:
+        async with httpx.AsyncClient() as http:
+            await running.publish(http, "one")
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.stdout is not None
+            async with asyncio.timeout(3):
+                await running.process.stdout.readline()
+            sent_on = await running.publish(http, "two")
+        assert sent_on.status_code == 307
+        assert sent_on.headers["location"].startswith("https://other.example/p/webrtc?stream_name=two&")
+        await running.stop(signal.SIGTERM)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", ["a second signal", "the time is up"])
+async def test_draining_ends(way: str) -> None:
+    seconds = 60 if way == "a second signal" else 0.2
+    async with (
+        serving("--set", f"session.drain_timeout={seconds}") as running,
+        httpx.AsyncClient() as http,
+    ):
+        await running.publish(http, "one")
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.stdout is not None
+        async with asyncio.timeout(3):
+            await running.process.stdout.readline()
+            if way == "a second signal":
+                running.process.send_signal(signal.SIGTERM)
+            out, err = await running.process.communicate()
+    assert running.process.returncode == 0
+    assert out == b"Stopping: ending sessions.\n"
+    assert b"Traceback" not in err
+
+
+@pytest.mark.anyio
+async def test_sessions_end_politely_when_nobody_reads_what_is_said() -> None:
+    read, write = os.pipe()
+    flags = ["--set", "session.drain_timeout=0.2", "--set", "log.format=json"]
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "serve", *FREE_PORTS, *flags, env=ENVIRONMENT, stdout=write, stderr=PIPE
+    )
+    os.close(write)
+    try:
+        async with asyncio.timeout(20):
+            said = b""
+            while b"Play URL" not in said or not said.endswith(b"\n"):
+                said += await asyncio.to_thread(os.read, read, 4096)
+        os.close(read)
+        async with httpx.AsyncClient() as http:
+            assert (await Running(process, said.decode()).publish(http, "one")).status_code == 201
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            _, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 0
+    assert b"session ended" in err and b"Traceback" not in err and b"BrokenPipe" not in err
 
 
 def test_a_traceback_in_the_log_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,7 @@ def test_a_section_is_no_key(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_missing() -> None:
-    assert refused(flags={"": "5"}) == "=5: write KEY=VALUE"
+    assert refused(flags={"": "5"}) == "a setting without a key: write KEY=VALUE"
 
 
 @pytest.mark.parametrize("key", ["http.port", "session.max_sessions", "session.silence_timeout"])
@@ -194,6 +194,26 @@ def test_bad_values_of_the_new_kinds(flags: dict[str, str], message: str) -> Non
     told = refused(flags=flags)
     assert told.startswith(message)
     assert "secret-word" not in told
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("auth.callback", "htp://user:secret-word@host/cb"),
+        ("http.public_url", "https://user:secret-word@host"),
+        ("ice.servers", '[{"urls":"turn:user:secret-word@host"}]'),
+        ("auth.tokens", "12345678"),
+        ("auth.enabled", "secret-word"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated(key: str, value: str) -> None:
+    told = refused(flags={key: value})
+    assert told.startswith(key)
+    assert "secret-word" not in told and "12345678" not in told
+
+
+def test_a_key_that_cannot_be_printed_is_told_in_one_line() -> None:
+    assert refused(flags={"http.\nport": "1"}).startswith("'http.\\nport': there is no such key")
 
 
 def test_origins_and_proxies() -> None:

@@ -325,6 +325,24 @@ async def test_strangers_need_a_token(changes: dict[str, str], is_on: bool) -> N
             assert (await http.post(url, content=WhipClient().offer, headers=told)).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, []),
+        ({"auth__enabled": "off"}, []),
+        ({"http__host": "0.0.0.0"}, ["not encrypted"]),
+        ({"http__host": "0.0.0.0", "auth__enabled": "off"}, ["not encrypted", "may publish"]),
+        ({"http__public_url": "https://whip.example"}, []),
+        ({"http__trusted_proxies": "10.0.0.0/8", "auth__enabled": "off"}, ["may publish"]),
+    ],
+)
+async def test_what_whoever_starts_it_should_know(changes: dict[str, str], words: list[str]) -> None:
+    async with running(**changes) as gateway:
+        notes = gateway.notes()
+    assert len(notes) == len(words)
+    assert all(word in note for word, note in zip(words, notes, strict=True))
+
+
 async def test_no_token_is_made_where_there_is_another_way() -> None:
     async with running(auth__jwt_secret="s" * 32) as gateway, httpx.AsyncClient() as http:
         assert gateway.token is None
@@ -361,3 +379,24 @@ async def test_the_own_origin_is_always_allowed(host: str) -> None:
         query = f"stream_name=one&stream_url=rtmp://{host}:{gateway.rtmp_port}/live"
         url = f"{gateway.http_url}/p/webrtc?{query}"
         assert (await http.post(url, content=WhipClient().offer, headers=SDP)).status_code == 201
+
+
+# Whose turn it is
+
+
+@pytest.mark.parametrize(("seconds", "status"), [("60", 409), ("0.000001", 201)])
+async def test_how_long_a_publisher_may_be_silent_is_set(seconds: str, status: int) -> None:
+    async with running(session__takeover_after=seconds) as gateway, httpx.AsyncClient() as http:
+        url = f"{gateway.http_url}/p/webrtc?stream_name=one&stream_url={gateway.stream_url}"
+        answers = [await http.post(url, content=WhipClient().offer, headers=SDP) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, status]
+
+
+@pytest.mark.parametrize(("limit", "status"), [("1", 429), ("0", 201)])
+async def test_how_many_sessions_an_address_may_have_is_set(limit: str, status: int) -> None:
+    async with running(limits__sessions_per_address=limit) as gateway, httpx.AsyncClient() as http:
+        url = f"{gateway.http_url}/p/webrtc?stream_url={gateway.stream_url}&stream_name="
+        answers = [
+            await http.post(url + name, content=WhipClient().offer, headers=SDP) for name in ("one", "two")
+        ]
+        assert [answer.status_code for answer in answers] == [201, status]

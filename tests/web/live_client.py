@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 from tests.peers.rtmp_client import HOST
-from tests.peers.rtmp_server import listening
+from tests.peers.rtmp_server import Listener, listening
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient, sound
@@ -19,8 +19,14 @@ from whipway.session.session import Session
 class LiveClient:
     """A connected client and the session it has."""
 
-    def __init__(self, served: Served, udp: UdpClient, created: httpx.Response) -> None:
+    def __init__(
+        self, served: Served, udp: UdpClient, created: httpx.Response, *, query: str, rtmp: Listener
+    ) -> None:
         self.udp = udp
+        self.query = query
+        """What it was created with."""
+        self.rtmp = rtmp
+        """Where the stream goes."""
         self.machine = udp.machine
         self.path = created.headers["location"].removeprefix(BASE)
         self.etag = created.headers["etag"]
@@ -66,10 +72,11 @@ async def live(served: Served, machine: WhipClient | None = None) -> AsyncIterat
     """Publish the stream "one" to an RTMP server of its own."""
     async with listening() as listener:
         machine = machine or WhipClient()
-        target = f"rtmp://{HOST}:{listener.port}/live"
-        created = await served.post(f"stream_name=one&stream_url={target}", machine.offer)
+        query = f"stream_name=one&stream_url=rtmp://{HOST}:{listener.port}/live"
+        created = await served.post(query, machine.offer)
         assert created.status_code == 201, created.text
-        client = LiveClient(served, UdpClient.start(machine, created.text), created)
+        udp = UdpClient.start(machine, created.text)
+        client = LiveClient(served, udp, created, query=query, rtmp=listener)
         try:
             await client.udp.connected()
             yield client

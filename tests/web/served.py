@@ -1,27 +1,31 @@
-"""The real application with a real worker, over its real link; HTTP alone is played, without a socket.
+"""A whole gateway, as it makes itself of its settings, with two things played: HTTP, which needs no socket
+here, and DNS.
 
 `tests/web/conftest.py` has it as the fixture `served`, with the settings that a server has of itself. A test
-that needs others opens one of its own: `async with serving(settings=…, admission=…) as served`.
+that needs others opens one of its own: `async with serving(settings) as served`.
 """
 
 import asyncio
-import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 from tests.peers.rtmp_client import HOST
 
+from whipway import gateway as gateway_module
 from whipway.config import Settings
+from whipway.gateway import Gateway
 from whipway.streams.admission import Admission
 from whipway.streams.sessions import SessionDirectory
-from whipway.web.app import make_app
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.link import LocalLink
-from whipway.worker.sockets import bind_udp
 from whipway.worker.worker import Worker
 
 OFFERS = Path(__file__).parents[1] / "data" / "offers"
@@ -32,11 +36,30 @@ QUERY = f"stream_name=one&stream_url={TARGET}"
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 OFFER = (OFFERS / "obs.sdp").read_text()
-MAX_SESSIONS = 20
-ALLOWED = ("public", "127.0.0.0/8", "::1")
-"""Where streams may go: what tests listen on, and what only looks like the world."""
 NAMES = {"localhost": ["127.0.0.1"], "public.example": ["93.184.215.14"], "private.example": ["10.0.0.7"]}
 """All of DNS that there is; any other name does not resolve."""
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "http": {"port": 0},
+    "media": {"port": 0},
+    "rtmp": {"port": 0},
+    # Where tests listen, and what only looks like the world.
+    "egress": {"allow": ["public", "127.0.0.0/8", "::1"]},
+    "session": {"max_sessions": 20},
+}
+"""What differs from a server's own defaults, where a test's settings do not say it."""
+
+
+def complete(given: Settings) -> Settings:
+    """The settings of a test, on free ports; without authentication unless they speak of it."""
+    sections = {}
+    for name, defaults in DEFAULTS.items():
+        section = getattr(given, name)
+        missing = {key: value for key, value in defaults.items() if key not in section.model_fields_set}
+        sections[name] = section.model_copy(update=missing)
+    if "auth" not in given.model_fields_set:
+        sections["auth"] = given.auth.model_copy(update={"enabled": "off"})
+    return given.model_copy(update=sections)
 
 
 async def resolve(host: str, _port: int) -> list[str]:
@@ -46,44 +69,64 @@ async def resolve(host: str, _port: int) -> list[str]:
     return NAMES[host]
 
 
-class Served:
-    """The application and what is behind it."""
+class PlayedHttpServer:
+    """In the place of `HttpServer`: has the application, and serves nobody by itself."""
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        admission: Admission | None = None,
-        default_stream_url: str | None = TARGET,
-        allow: Sequence[str] = ALLOWED,
-        max_sessions: int = MAX_SESSIONS,
-    ) -> None:
-        self.settings = settings or Settings()
-        self.link = LocalLink()
-        egress = EgressPolicy(allow, resolve=resolve)
-        udp = bind_udp(HOST, 0)
-        self.worker = Worker(
-            udp,
-            announced=[(HOST, udp.getsockname()[1])],
-            post_event=self.link.post_event,
-            setup_timeout=5.0,
-            silence_timeout=5.0,
-            takeover_after=2.0,
-            egress=egress,
-        )
-        self.link.attach(self.worker)
-        self.directory = SessionDirectory(
-            self.link,
-            lambda: secrets.token_urlsafe(24),
-            max_sessions,
-            takes_over=self.settings.session.on_conflict == "takeover",
-            egress=egress,
-            sessions_per_address=self.settings.limits.sessions_per_address,
-        )
-        self.app = make_app(
-            self.directory, self.settings, default_stream_url=default_stream_url, admission=admission
-        )
+    started = True
+
+    def __init__(self, app: ASGIApp, sock: socket.socket, _tls: object = None) -> None:
+        self.app = app
+        self._sock = sock
+        self._over = asyncio.Event()
+
+    @property
+    def should_exit(self) -> bool:
+        return self._over.is_set()
+
+    @should_exit.setter
+    def should_exit(self, _: bool) -> None:
+        self._over.set()
+
+    async def serve(self) -> None:
+        with self._sock:
+            await self._over.wait()
+
+
+class _Gateway(Gateway):
+    """May be given who decides on publishers, for tests that play the time; else the settings say it."""
+
+    def __init__(self, settings: Settings, admission: Admission | None) -> None:
+        super().__init__(settings)
+        self._given = admission
+
+    def _make_admission(self) -> Admission | None:
+        return self._given or super()._make_admission()
+
+
+class Served:
+    """The gateway and its parts; `http` is a client of it."""
+
+    def __init__(self, settings: Settings | None = None, *, admission: Admission | None = None) -> None:
+        self.gateway = _Gateway(complete(settings or Settings()), admission)
+
+    async def start(self) -> None:
+        """Start the gateway."""
+        with (
+            patch.object(gateway_module, "HttpServer", PlayedHttpServer),
+            patch.object(gateway_module, "EgressPolicy", partial(EgressPolicy, resolve=resolve)),
+        ):
+            await self.gateway.start()
+        parts: Any = self.gateway
+        self.link: LocalLink = parts._link
+        self.worker: Worker = parts._worker
+        self.directory: SessionDirectory = parts._directory
+        self.app: FastAPI = parts._http.app
         self.http = self.client()
+
+    async def stop(self) -> None:
+        """Stop the gateway, unless that was done before; the application still answers."""
+        if not self.gateway._http.should_exit:  # type: ignore[union-attr]
+            await self.gateway.stop()
 
     def client(self, app: Callable[..., Any] | None = None, address: str = HOST) -> httpx.AsyncClient:
         """HTTP from this address, perhaps to another application over the same sessions."""
@@ -117,16 +160,17 @@ def _names(headers: Mapping[str, str | bytes]) -> dict[str, str | bytes]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings | None = None, **options: Any) -> AsyncIterator[Served]:
-    """Run a Served and leave nothing behind; `options` are those of Served."""
-    served = Served(settings, **options)
-    await served.worker.start()
-    events = asyncio.create_task(served.directory.follow_events())
-    async with served.http:
-        yield served
-    served.worker.close()
-    served.link.close()
-    await events
+async def serving(
+    settings: Settings | None = None, *, admission: Admission | None = None
+) -> AsyncIterator[Served]:
+    """Run a Served and leave nothing behind."""
+    served = Served(settings, admission=admission)
+    await served.start()
+    try:
+        async with served.http:
+            yield served
+    finally:
+        await served.stop()
     assert served.is_empty
 
 

@@ -61,6 +61,23 @@ async def test_a_session(served: Served) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "expected"),
+    [
+        ("live_1234567890_AbCd", TARGET, "live_1234567890_AbCd"),
+        ("live_1234567890_AbCd?key=x", "rtmp://localhost/app", "live_1234567890_AbCd"),
+        ("live_1234567890_AbCd?key=x", "rtmp://live.example/app", "live_123\u2026"),
+        ("live_1234567890_AbCd", "", "live_123\u2026"),
+        ("live_1234567890_AbCd", "rtmp%3A%2F%2F127.0.0.1%2Fapp", "live_1234567890_AbCd"),
+        ("short", "rtmp://live.example/app", "short"),
+    ],
+)
+async def test_a_name_that_may_be_a_key_is_cut(served: Served, name: str, url: str, expected: str) -> None:
+    for query in (f"stream_name={name}&stream_url={url}", f"stream_url={url}&stream_name={name}"):
+        line = await logged(served, "POST", f"{ENDPOINT}?{query}")
+        assert line["stream"] == expected
+
+
 async def test_nothing_secret_is_in_it(served: Served) -> None:
     query = f"stream_name=one%3Fkey=hidden-1&stream_url={TARGET}%3Fhidden-2&token=hidden-3"
     headers = SDP | {"Authorization": "Bearer hidden-4", "Cookie": "hidden-5"}
@@ -106,7 +123,7 @@ async def test_a_hostile_name(served: Served) -> None:
 
 
 async def test_a_hostile_request(served: Served) -> None:
-    path = "/\x1b[2J\r\n\u202e\udc80" + "x" * 10_000
+    path = "/\x1b[2J\r\n\u202e\udc80" + "~" * 10_000
 
     async def leave() -> dict[str, str]:
         return {"type": "http.disconnect"}
@@ -114,8 +131,9 @@ async def test_a_hostile_request(served: Served) -> None:
     with structlog.testing.capture_logs() as logs:
         await served.app(raw_scope("M" * 1000, path), leave, nothing)  # type: ignore[arg-type]
     [line] = logs
-    assert line["path"].startswith(r"/\x1b[2J\r\n\u202e\udc80xxx")
+    assert line["path"].startswith(r"/\x1b[2J\r\n\u202e\udc80~~~")
     assert len(line["path"]) == MAX_CHARACTERS
+    assert line["status"] == 400
     assert line["method"] == "M" * 16
     assert line["client"] is None
 
@@ -133,6 +151,13 @@ async def test_a_hostile_request(served: Served) -> None:
         (f"{ENDPOINT.upper()}/{ID}", f"{ENDPOINT.upper()}/Secret_s"),
         (f"{ENDPOINT}/status.json", f"{ENDPOINT}/status.json"),
         (f"{ENDPOINT}/status.json{ID}", f"{ENDPOINT}/status.j"),
+        (f"{ENDPOINT}/a.b~{ID}", f"{ENDPOINT}/a.b~Secr"),
+        (f"/{ID}", "/Secret_s"),
+        (f"/session/{ID}.json/{ID}", "/session/Secret_s.json/Secret_s"),
+        (f"/p/webrtc{ID}", "/p/webrtcSe"),
+        (f"http://x{ENDPOINT}/{ID}", f"{ENDPOINT}/Secret_s"),
+        ("/" + "x" * 19, "/" + "x" * 19),
+        ("/" + "x" * 20, "/" + "x" * 8),
         (ENDPOINT, ENDPOINT),
         ("/dashboard/session-panel.js", "/dashboard/session-panel.js"),
     ],

@@ -64,6 +64,12 @@ def assert_forbidden(response: httpx.Response) -> None:
     assert response.headers.get_list("www-authenticate") == [f'{CHALLENGE}, error="insufficient_scope"']
 
 
+def assert_refused_by_the_callback(response: httpx.Response) -> None:
+    """No token helps, so none is asked for."""
+    assert_problem(response, 403, "forbidden")
+    assert "www-authenticate" not in response.headers
+
+
 # Publishing
 
 
@@ -236,7 +242,7 @@ async def test_with_a_callback_alone_it_decides(callback: HttpServer) -> None:
     async with guarded(callback=callback.url + "/auth") as served:
         await served.session("one?key=x")
         callback.status = 403
-        assert_forbidden(await served.post(Authorization="Bearer any.thing.goes"))
+        assert_refused_by_the_callback(await served.post(Authorization="Bearer any.thing.goes"))
         assert_unauthenticated(await served.post(Authorization="Basic Zm9yLW9uZTo="), sent=False)
     first, second = callback.requests
     assert dict(first.form) | {"clientid": ""} == {
@@ -256,8 +262,10 @@ async def test_with_a_callback_alone_it_decides(callback: HttpServer) -> None:
 async def test_of_strangers_only_the_makers_token_or_none_counts(callback: HttpServer) -> None:
     async with guarded(callback=callback.url) as served:
         path = await served.session("one", Authorization="Bearer mine")
-        assert_forbidden((await each_operation(served, path))[-1])
-        assert_forbidden((await each_operation(served, path, Authorization="Bearer yours"))[-1])
+        for response in await each_operation(served, path):
+            assert_unauthenticated(response, sent=False)
+        for response in await each_operation(served, path, Authorization="Bearer yours"):
+            assert_forbidden(response)
         mine = {"Authorization": "Bearer mine"}
         assert (await served.http.delete(path, headers=mine)).status_code == 200
         # Made without a token: it is theirs who know its URL, whatever their client sends along.
@@ -274,7 +282,49 @@ async def test_token_and_callback_must_agree(callback: HttpServer) -> None:
         assert callback.requests == []
         await served.session(Authorization=ONE)
         callback.status = 404
-        assert_forbidden(await served.post(f"stream_name=studio-1&stream_url={TARGET}", Authorization=ONE))
+        response = await served.post(f"stream_name=studio-1&stream_url={TARGET}", Authorization=ONE)
+        assert_refused_by_the_callback(response)
+
+
+async def test_a_callback_that_is_silent() -> None:
+    async with http_server() as gone:
+        url = gone.url
+    async with guarded(callback=url) as served:
+        assert_refused_by_the_callback(await served.post())
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "code"),
+    [
+        ("full", 503, "server_full"),
+        ("draining", 503, "draining"),
+        ("crowded", 429, "too_many_sessions"),
+        ("egress", 403, "egress_refused"),
+    ],
+)
+async def test_the_callback_does_not_hear_of_what_is_refused_anyway(
+    callback: HttpServer, reason: str, status: int, code: str
+) -> None:
+    limits = {
+        "session": {"max_sessions": 1 if reason == "full" else 2},
+        "limits": {"sessions_per_address": 1 if reason == "crowded" else 2},
+    }
+    url = "rtmp://10.0.0.7/live" if reason == "egress" else TARGET
+    async with guarded(Settings.model_validate(limits), callback=callback.url) as served:
+        await served.session("one")
+        if reason == "draining":
+            served.directory.drain()
+        assert_problem(await served.post(f"stream_name=two&stream_url={url}"), status, code)
+        assert served.directory.live_count == 1
+    assert [dict(request.form)["name"] for request in callback.requests] == ["one"]
+
+
+async def test_nobody_is_asked_about_who_is_sent_on(callback: HttpServer) -> None:
+    settings = Settings.model_validate({"http": {"redirect_url": "https://other.example"}})
+    async with guarded(settings, callback=callback.url) as served:
+        served.directory.drain()
+        assert (await served.post()).status_code == 307
+    assert callback.requests == []
 
 
 # What is open, and what is not told

@@ -6,7 +6,7 @@ import pytest
 import structlog
 from fastapi import Response
 from fastapi.responses import StreamingResponse
-from tests.web.served import ENDPOINT, SDP, Served, serving
+from tests.web.served import BASE, ENDPOINT, SDP, TARGET, Served, assert_problem, serving
 
 from whipway.config import Settings
 
@@ -57,9 +57,18 @@ async def test_a_preflight(served: Served, path: str, method: str) -> None:
     assert "vary" not in found
 
 
-async def test_a_preflight_into_a_private_network(served: Served) -> None:
-    found = await preflight(served, ENDPOINT, "POST", Access_Control_Request_Private_Network="true")
-    assert found[f"{CORS}allow-private-network"] == "true"
+@pytest.mark.parametrize(
+    ("origins", "allowed"), [([PAGE], "true"), (["*", PAGE], "true"), (["*"], None), (["*", OTHER], None)]
+)
+async def test_a_preflight_into_a_private_network(origins: list[str], allowed: str | None) -> None:
+    async with serving(listed(*origins)) as served:
+        found = await preflight(served, ENDPOINT, "POST", Access_Control_Request_Private_Network="true")
+        assert found[f"{CORS}allow-origin"] == ("*" if "*" in origins else PAGE)
+        assert found.get(f"{CORS}allow-private-network") == allowed
+        for others in ({"Access_Control_Request_Private_Network": "false"}, {"Origin": "*"}):
+            asked = {"Access_Control_Request_Private_Network": "true"} | others
+            found = await preflight(served, ENDPOINT, "POST", **asked)
+            assert f"{CORS}allow-private-network" not in found
 
 
 async def test_a_preflight_from_elsewhere() -> None:
@@ -181,9 +190,118 @@ async def test_two_origins_are_none(served: Served) -> None:
     assert cors_headers(response.headers) == []
 
 
-async def test_other_pages_may_still_send_what_they_cannot_read() -> None:
-    """CORS keeps answers from a page; it is no authentication."""
+async def test_answers_to_what_is_no_request_can_be_read_too(served: Served) -> None:
+    response = await served.http.get("/%0A", headers={"Origin": PAGE})
+    assert_problem(response, 400, "malformed_request")
+    assert response.headers[f"{CORS}allow-origin"] == "*"
+
+
+# Who may change something, where origins are listed
+
+
+BLIND = SDP | {"Content-Type": "text/plain"}
+"""What a page may send without asking."""
+
+
+@pytest.mark.parametrize(
+    "origin", [PAGE, "null", "", "*", "http://whip.example", f"{BASE}:8443", f"{BASE}.evil"]
+)
+async def test_pages_of_others_are_refused(origin: str) -> None:
     async with serving(listed(OTHER)) as served:
-        response = await served.post(Origin=PAGE, **SDP)
-        assert response.status_code == 201
+        path = await served.session()
+        response = await served.post(f"stream_name=two&stream_url={TARGET}", **BLIND, Origin=origin)
+        assert_problem(response, 403, "origin_not_allowed")
+        assert response.headers["vary"] == "Origin" and "www-authenticate" not in response.headers
         assert cors_headers(response.headers) == []
+        assert_problem(await served.patch(path, "", Origin=origin), 403, "origin_not_allowed")
+        response = await served.http.delete(path, headers={"Origin": origin})
+        assert_problem(response, 403, "origin_not_allowed")
+        assert (await served.http.get(path, headers={"Origin": origin})).status_code == 204
+        assert served.directory.live_count == 1
+
+
+async def test_two_origins_are_refused() -> None:
+    async with serving(listed(PAGE, OTHER)) as served:
+        response = await served.http.delete(SESSION, headers=[("Origin", PAGE), ("Origin", OTHER)])
+        assert_problem(response, 403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize("origin", [PAGE, PAGE.upper(), OTHER, BASE])
+async def test_listed_pages_and_those_from_here_are_not(origin: str) -> None:
+    async with serving(listed(PAGE, OTHER)) as served:
+        created = await served.post(**BLIND, Origin=origin)
+        assert created.status_code == 201
+        assert (f"{CORS}allow-origin" in created.headers) == (origin != BASE)
+        path = created.headers["location"].removeprefix(BASE)
+        assert (await served.http.delete(path, headers={"Origin": origin})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("live.example:443", "https://live.example"),
+        ("live.example", "https://live.example:443"),
+        ("LIVE.example:443", "https://live.example"),
+    ],
+)
+async def test_a_port_that_goes_without_saying_makes_no_stranger(host: str, origin: str) -> None:
+    async with serving(listed(PAGE)) as served:
+        assert (await served.post(**BLIND, Host=host, Origin=origin)).status_code == 201
+
+
+async def test_a_listed_port_may_go_without_saying() -> None:
+    async with serving(listed(f"{PAGE}:443")) as served:
+        created = await served.post(**BLIND, Origin=PAGE)
+        assert (created.status_code, created.headers[f"{CORS}allow-origin"]) == (201, PAGE)
+
+
+async def test_a_browser_knows_what_is_its_pages_own() -> None:
+    # A proxy that does not tell the port, for instance.
+    own = {"Host": "live.example", "Origin": "https://live.example:8443"}
+    async with serving(listed(PAGE)) as served:
+        assert (await served.post(**BLIND, **own)).status_code == 403
+        created = await served.post(**BLIND, **own, Sec_Fetch_Site="same-origin")
+        assert created.status_code == 201
+
+
+async def test_nor_is_who_is_no_page() -> None:
+    async with serving(listed(PAGE)) as served:
+        assert (await served.post()).status_code == 201
+
+
+@pytest.mark.parametrize("origin", ["https://public.example", BASE])
+async def test_the_public_name_is_from_here(origin: str) -> None:
+    http = {"cors_origins": [PAGE], "public_url": "https://Public.Example:443/whip"}
+    async with serving(Settings.model_validate({"http": http})) as served:
+        assert (await served.post(Origin=origin)).status_code == 201
+        assert_problem(await served.post(Origin=OTHER), 403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 201), ("same-site", 403), ("cross-site", 403), ("none", 403)]
+)
+async def test_a_browser_knows_which_pages_are_from_here(site: str, status: int) -> None:
+    """Behind a proxy that nobody told this server of, say."""
+    async with serving(listed(PAGE)) as served:
+        response = await served.post(Origin="https://outside.example:8443", Sec_Fetch_Site=site)
+        assert response.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "sent", "status"),
+    [
+        ("https://page.example:443", PAGE, 201),
+        (PAGE, "https://page.example:443", 201),
+        ("http://page.example:80", "http://page.example", 201),
+        ("http://page.example:443", "http://page.example", 403),
+        ("https://page.example:80", PAGE, 403),
+        (OTHER, "https://other.example", 403),
+    ],
+)
+async def test_a_default_port_goes_without_saying(origin: str, sent: str, status: int) -> None:
+    async with serving(listed(origin)) as served:
+        assert (await served.post(Origin=sent)).status_code == status
+
+
+async def test_open_to_all_is_open_to_all(served: Served) -> None:
+    assert (await served.post(**BLIND, Origin="null")).status_code == 201

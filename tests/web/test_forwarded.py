@@ -62,6 +62,18 @@ async def test_nobody_is_believed_by_default(served: Served) -> None:
     assert await publish(served, HOST, FORWARDED) == (BASE, HOST)
 
 
+async def test_the_page_behind_a_proxy_is_from_here() -> None:
+    http = {"trusted_proxies": ["10.0.0.0/8"], "cors_origins": ["https://page.example"]}
+    async with (
+        serving(Settings.model_validate({"http": http})) as served,
+        served.client(address=PROXY) as client,
+    ):
+        headers = SDP | X_FORWARDED | {"Origin": "http://live.example:81"}
+        assert (await client.post(f"{ENDPOINT}?{QUERY}", content=OFFER, headers=headers)).status_code == 201
+        headers["Origin"] = BASE
+        assert (await client.post(f"{ENDPOINT}?{QUERY}", content=OFFER, headers=headers)).status_code == 403
+
+
 async def test_clients_of_a_proxy_are_told_apart() -> None:
     async with serving(BEHIND) as served, served.client(address=PROXY) as client:
 

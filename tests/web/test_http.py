@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import structlog
-from fastapi import FastAPI, Response
-from fastapi.responses import StreamingResponse
+from fastapi import Response
 from tests.peers.rtmp_client import HOST
 from tests.peers.waiting import until
+from tests.web.running import GET_ENDLESS, RunningGateway
 
 from whipway.config import load_settings
-from whipway.gateway import Gateway
 from whipway.web import bodies, http, server
 from whipway.web.rate_limits import RateLimiter
 
@@ -54,29 +53,18 @@ class Peer:
                 return b""
 
 
-class Served:
+class Served(RunningGateway):
     """A running gateway and everyone connected to it."""
 
     def __init__(self) -> None:
-        self.gateway = Gateway(load_settings(flags={"http.port": "0", "media.port": "0", "rtmp.port": "0"}))
+        super().__init__()
         self.peers: list[Peer] = []
-        self.is_stopped = False
 
     async def connect(self, data: bytes = b"") -> Peer:
         peer = Peer(*await asyncio.open_connection(HOST, self.gateway.http_port))
         self.peers.append(peer)
         peer.send(data)
         return peer
-
-    @property
-    def state(self) -> Any:
-        return self.gateway._http.server_state  # type: ignore[union-attr]
-
-    @property
-    def app(self) -> FastAPI:
-        app = self.gateway._http.config.app  # type: ignore[union-attr]
-        assert isinstance(app, FastAPI)
-        return app
 
     def add_slow_route(self, size: int = 1) -> asyncio.Event:
         """Answer GET_SLOW, by that many digits, once the event is set."""
@@ -99,13 +87,6 @@ class Served:
         connection = await self.connection()
         await until(lambda: connection.cycle and not connection.cycle.body and self.state.tasks)
         return connection
-
-    async def stop(self) -> float:
-        """Stop the gateway and return the seconds that took."""
-        self.is_stopped = True
-        begin = asyncio.get_running_loop().time()
-        await self.gateway.stop()
-        return asyncio.get_running_loop().time() - begin
 
 
 @pytest.fixture
@@ -174,6 +155,60 @@ async def test_a_bad_chunk_after_the_response_is_not_answered_again(served: Serv
     assert (await peer.response())[0] == 415
     peer.send(b"zz\r\n")
     assert await peer.hung_up() == b""
+
+
+# What is HTTP and yet not to be taken
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GET.replace(b"/status.json", b"%0A"),
+        GET.replace(b"/status.json", b"/status.json%00"),
+        GET.replace(b": x", b": x:65536"),
+        GET.replace(b": x", b": a,b"),
+        GET.replace(b": x", b": :80"),
+        GET.replace(b"GET ", b"GET http://user@x"),
+    ],
+    ids=["line's end", "zero", "port", "list", "port alone", "user"],
+)
+async def test_what_breaks_the_rules_is_answered_by_a_problem(served: Served, data: bytes) -> None:
+    peer = await served.connect(data + GET)
+    status, headers, document = await peer.response()
+    assert (status, document["code"]) == (400, "malformed_request")
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-content-type-options"] == "nosniff"
+    # Where the next request begins is beyond doubt.
+    assert (await peer.response())[0] == 200
+
+
+async def test_a_body_of_two_lengths_ends_the_connection(served: Served) -> None:
+    """RFC 9112, section 6.1."""
+    peer = await served.connect(POST + OFFER_TYPE + b"Content-Length: 5\r\n" + CHUNKED + b"0\r\n\r\n" + GET)
+    assert_malformed(await peer.response())
+    assert await peer.hung_up() == b""
+
+
+async def test_an_absolute_target(served: Served) -> None:
+    """RFC 9112, section 3.2.2."""
+    peer = await served.connect(GET.replace(b"GET ", b"GET HTTP://other.example:81"))
+    status, _, document = await peer.response()
+    assert (status, document["sessions"]) == (200, 0)
+    peer.send(b"DELETE http://x/p/webrtc/unknown HTTP/1.1\r\nHost: other.example\r\n\r\n")
+    status, _, document = await peer.response()
+    assert (status, document["code"]) == (404, "session_unknown")
+
+
+@pytest.mark.parametrize("range_", ["bytes=0-3", "bytes=9999999-", "bytes=x", "lines=1-2", "bytes=0-0,2-3"])
+async def test_ranges_are_not_served(served: Served, range_: str) -> None:
+    """RFC 9110, section 14.2: "A server MAY ignore the Range header field"."""
+    peer = await served.connect(f"GET /openapi.json HTTP/1.1\r\nHost: x\r\nRange: {range_}\r\n\r\n".encode())
+    assert (await peer.response())[0] == 200
+    path = "/dashboard/icon.svg"
+    peer.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nRange: {range_}\r\n\r\n".encode())
+    head = (await peer.reader.readuntil(b"\r\n\r\n")).lower()
+    assert head.startswith(b"http/1.1 200 ")
+    assert b"accept-ranges" not in head
 
 
 # Waiting for a request
@@ -314,13 +349,71 @@ async def test_head_of_a_route_for_get(served: Served) -> None:
 # Many connections
 
 
-async def test_one_connection_too_many(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_has_waited_longest_gives_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
-    first, second = await served.connect(GET), await served.connect(GET)
-    assert [(await peer.response())[0] for peer in (first, second)] == [200, 200]
+    first = await served.connect(GET)
+    assert (await first.response())[0] == 200
+    second = await served.connect()
+    await until(lambda: len(served.state.connections) == 2)
+    # Older, but heard of since.
+    first.send(GET)
+    assert (await first.response())[0] == 200
+    third = await served.connect(GET)
+    assert (await third.response())[0] == 200
+    assert await second.hung_up() == b""
+    first.send(GET)
+    assert (await first.response())[0] == 200
+    assert len(served.state.connections) == 2
+
+
+async def test_many_that_say_nothing_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 3)
+    idle = [await served.connect(b"GET / HTTP/1.1\r\n" if number % 2 else b"") for number in range(10)]
+    assert (await (await served.connect(GET)).response())[0] == 200
+    assert len(served.state.connections) == 3
+    assert [await peer.hung_up() for peer in idle[:8]] == [b""] * 8
+
+
+class Newcomer(asyncio.Transport):
+    """Of a connection that the server has just taken; nobody is at its other end."""
+
+    def close(self) -> None: ...
+
+
+async def test_each_newcomer_has_another_give_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
+    idle = [await served.connect() for _ in range(2)]
+    await until(lambda: len(served.state.connections) == 2)
+    newcomers = [served.gateway._http._make_protocol() for _ in range(2)]  # type: ignore[union-attr]
+    # Within one turn of the event loop: the first to give way has not heard of its end yet.
+    for newcomer in newcomers:
+        newcomer.connection_made(Newcomer())
+    assert [await peer.hung_up() for peer in idle] == [b""] * 2
+    for newcomer in newcomers:
+        newcomer.connection_lost(None)
+
+
+async def test_a_request_under_way_gives_way_to_nobody(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
+    answer = served.add_slow_route()
+    slow = [await served.connect(GET_SLOW) for _ in range(2)]
+    await until(lambda: len(served.state.tasks) == 2)
     assert await (await served.connect(GET)).hung_up() == b""
-    first.writer.close()
-    await until(lambda: len(served.state.connections) == 1)
+    answer.set()
+    assert [(await peer.response())[0] for peer in slow] == [200] * 2
+    # Both wait again, so that there is room.
+    assert (await (await served.connect(GET)).response())[0] == 200
+    assert len(served.state.connections) == 2
+
+
+async def test_an_answer_that_nobody_reads_gives_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 1)
+    served.add_endless_route()
+    await served.connect(GET_ENDLESS)
+    connection = await served.request_under_way()
+    await until(lambda: connection.flow.write_paused)
     assert (await (await served.connect(GET)).response())[0] == 200
 
 
@@ -335,13 +428,8 @@ async def test_stopping_does_not_wait_for_a_body(served: Served) -> None:
 
 
 async def test_stopping_does_not_wait_for_a_client_that_does_not_read(served: Served) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield bytes(100_000)
-            await asyncio.sleep(0)  # A file takes its time as well.
-
-    served.app.add_api_route("/endless", lambda: StreamingResponse(endless()))
-    await served.connect(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+    served.add_endless_route()
+    await served.connect(GET_ENDLESS)
     connection = await served.request_under_way()
     await until(lambda: connection.flow.write_paused)
     assert await served.stop() < server.STOP_TIMEOUT

@@ -6,20 +6,16 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import structlog
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
 from tests.peers.certificates import CertificateFiles, write_certificate
 from tests.peers.rtmp_client import HOST
 from tests.peers.waiting import until
+from tests.web.running import GET_ENDLESS, RunningGateway
 from tests.web.served import ENDPOINT, OFFER, SDP
 
-from whipway.config import load_settings
-from whipway.gateway import Gateway
 from whipway.web import http, server
 
 pytestmark = pytest.mark.anyio
@@ -34,34 +30,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
-class Served:
+class Served(RunningGateway):
     """A gateway that speaks HTTPS, and how to reach it."""
 
     def __init__(self, cert: Path, key: Path) -> None:
-        ports = {"http.port": "0", "media.port": "0", "rtmp.port": "0"}
-        self.gateway = Gateway(load_settings(flags={**ports, "tls.cert": str(cert), "tls.key": str(key)}))
+        super().__init__({"tls.cert": str(cert), "tls.key": str(key)})
         self.trust = ssl.create_default_context(cafile=cert)
-        self.is_stopped = False
 
     async def connect(self, tls: bool = True) -> TALK:
         return await asyncio.open_connection(HOST, self.gateway.http_port, ssl=self.trust if tls else None)
-
-    @property
-    def connections(self) -> set[Any]:
-        return self.gateway._http.server_state.connections  # type: ignore[union-attr,return-value]
-
-    @property
-    def app(self) -> FastAPI:
-        app = self.gateway._http.config.app  # type: ignore[union-attr]
-        assert isinstance(app, FastAPI)
-        return app
-
-    async def stop(self) -> float:
-        """Stop the gateway and return the seconds that took."""
-        self.is_stopped = True
-        begin = asyncio.get_running_loop().time()
-        await self.gateway.stop()
-        return asyncio.get_running_loop().time() - begin
 
 
 @pytest.fixture
@@ -144,17 +121,16 @@ async def test_a_request_that_does_not_come(
         assert await hung_up(reader) == b""
 
 
-async def test_one_connection_too_many(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_waits_gives_way_to_who_comes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_CONNECTIONS", 1)
     first_reader, first = await served.connect()
     with closing(first):
-        await until(lambda: served.connections)
-        with suppress(ConnectionResetError, ssl.SSLError):
-            reader, second = await served.connect()
-            with closing(second):
-                assert await hung_up(reader) == b""
-        first.write(GET)
-        assert (await first_reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await until(lambda: served.state.connections)
+        second_reader, second = await served.connect()
+        with closing(second):
+            assert await hung_up(first_reader) == b""
+            second.write(GET)
+            assert (await second_reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
 # Stopping
@@ -162,17 +138,11 @@ async def test_one_connection_too_many(served: Served, monkeypatch: pytest.Monke
 
 async def test_stopping_waits_for_nobody(served: Served) -> None:
     """A connection without a request, one within its handshake, and one that does not read its answer."""
-
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield bytes(100_000)
-            await asyncio.sleep(0)  # A file takes its time as well.
-
-    served.app.add_api_route("/endless", lambda: StreamingResponse(endless()))
+    served.add_endless_route()
     _, idle = await served.connect()
     _, silent = await served.connect(tls=False)
     _, busy = await served.connect()
     with closing(idle), closing(silent), closing(busy):
-        busy.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until(lambda: any(connection.flow.write_paused for connection in served.connections))
+        busy.write(GET_ENDLESS)
+        await until(lambda: any(connection.flow.write_paused for connection in served.state.connections))
         assert await served.stop() < server.STOP_TIMEOUT

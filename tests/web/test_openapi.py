@@ -34,7 +34,7 @@ NAMES = {
     "getSessionStatus",
 }
 # Said by what stands around the routes, or where no operation is.
-ELSEWHERE = {ProblemKind.MALFORMED_REQUEST, ProblemKind.METHOD_NOT_ALLOWED}
+ELSEWHERE = {ProblemKind.METHOD_NOT_ALLOWED}
 
 
 @pytest.fixture
@@ -65,6 +65,17 @@ async def test_every_problem_is_described(paths: dict[str, Any]) -> None:
     assert codes == expected | {("404", "not_found")}
 
 
+@pytest.mark.parametrize(("path", "method"), [(ENDPOINT, "post"), (SESSION, "patch"), (SESSION, "delete")])
+async def test_pages_from_elsewhere_are_described(paths: dict[str, Any], path: str, method: str) -> None:
+    assert "origin_not_allowed" in codes(paths[path][method], "403")
+    assert "origin_not_allowed" not in codes(paths[SESSION]["get"], "403")
+
+
+def codes(operation: dict[str, Any], status: str) -> list[str]:
+    schema = operation["responses"][status]["content"]["application/problem+json"]["schema"]
+    return list(schema["properties"]["code"]["enum"])
+
+
 async def test_the_query_is_described(paths: dict[str, Any]) -> None:
     parameters = {each["name"]: each for each in paths[ENDPOINT]["post"]["parameters"]}
     assert [name for name, each in parameters.items() if each.get("required")] == [
@@ -81,6 +92,9 @@ async def test_bodies_and_headers_are_described(paths: dict[str, Any]) -> None:
     assert set(post["requestBody"]["content"]) == {"application/sdp", "text/plain"}
     assert set(patch["requestBody"]["content"]) == {FRAGMENT_TYPE}
     assert {"Location", "ETag", "Link"} <= post["responses"]["201"]["headers"].keys()
+    assert post["responses"]["307"]["headers"].keys() == {"Location", "Cache-Control"}
+    assert patch["responses"]["200"]["headers"].keys() == {"ETag", "Link", "Cache-Control"}
+    assert "422" not in patch["responses"]
     assert set(post["responses"]["201"]["content"]) == {"application/sdp"}
     assert set(patch["responses"]["200"]["content"]) == {FRAGMENT_TYPE}
     assert "content" not in patch["responses"]["204"] and "headers" not in patch["responses"]["204"]

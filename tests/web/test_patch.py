@@ -14,7 +14,6 @@ from whipway.config import Settings, Token
 from whipway.config.tree import AuthSettings
 from whipway.streams.admission import make_admission
 from whipway.streams.tokens import make_token
-from whipway.worker.messages import IceNotUpdated
 
 pytestmark = pytest.mark.anyio
 
@@ -152,21 +151,6 @@ async def test_other_content_types(publishing: Publishing, content_type: str) ->
 async def test_a_content_type_with_parameters(publishing: Publishing) -> None:
     response = await publishing.patch(Content_Type="Application/Trickle-ICE-SDPfrag; charset=utf-8")
     assert response.status_code == 204
-
-
-async def test_what_cannot_be_done(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(_: object) -> IceNotUpdated:
-        return IceNotUpdated("", "unsupported", "not now")
-
-    with monkeypatch.context() as patched:
-        ask = publishing.served.link.request
-
-        async def request(message: Any) -> Any:
-            return await (refuse(message) if type(message).__name__ == "UpdateIce" else ask(message))
-
-        patched.setattr(publishing.served.link, "request", request)
-        problem = assert_problem(await publishing.patch(), 422, "unsupported_fragment")
-    assert problem["detail"] == "not now"
 
 
 WRONG = {"Content_Type": "text/html", "If_Match": "x"}

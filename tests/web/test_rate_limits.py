@@ -1,7 +1,19 @@
 """Rate limits (RFC 9725, section 5) as clients meet them."""
 
+from typing import Any
+
 import pytest
-from tests.web.served import ENDPOINT, FRAGMENT_TYPE, HOST, Served, assert_problem, serving
+from tests.web.served import (
+    ENDPOINT,
+    FRAGMENT_TYPE,
+    HOST,
+    OFFER,
+    QUERY,
+    SDP,
+    Served,
+    assert_problem,
+    serving,
+)
 
 from whipway.config import Settings
 
@@ -64,11 +76,42 @@ async def test_what_has_no_limit(method: str, path: str) -> None:
         assert 429 not in await statuses(served, method, path, 20)
 
 
+@pytest.mark.parametrize("end", ["%0A", "%0a", "%0D%0A", "%00", "%7F", "%C2%85"])
+async def test_no_other_spelling_is_a_way_around(end: str) -> None:
+    """A route's pattern may pass over a line's end that the path has, and that the limits do not know."""
+    async with serving(limits(posts_per_minute=1)) as served:
+        for _ in range(3):
+            response = await served.http.post(f"{ENDPOINT}{end}?{QUERY}", content=OFFER, headers=SDP)
+            assert_problem(response, 400, "malformed_request")
+        assert served.is_empty
+        path = await served.session()
+        assert_problem(await served.http.delete(path + end), 400, "malformed_request")
+        assert not served.is_empty
+
+
+async def test_an_absolute_target_is_counted() -> None:
+    async with serving(limits(deletes_per_minute=1)) as served:
+
+        async def absolute(scope: Any, receive: object, send: object) -> None:
+            raw_path = f"http://x{SESSION}"
+            await served.app({**scope, "path": raw_path, "raw_path": raw_path.encode()}, receive, send)  # type: ignore[arg-type]
+
+        async with served.client(absolute) as client:
+            assert [(await client.delete(SESSION)).status_code for _ in range(2)] == [404, 429]
+        assert await statuses(served, "DELETE", SESSION, 1) == [429]
+
+
 async def test_an_ipv6_client_cannot_change_its_address() -> None:
     async with serving(limits(deletes_per_minute=1)) as served:
         assert await statuses(served, "DELETE", SESSION, 1, "2001:db8::1") == [404]
         assert await statuses(served, "DELETE", SESSION, 1, "2001:db8::2") == [429]
         assert await statuses(served, "DELETE", SESSION, 1, "2001:db8:0:1::1") == [404]
+
+
+async def test_both_forms_of_an_ipv4_address_are_one_client() -> None:
+    async with serving(limits(deletes_per_minute=1)) as served:
+        assert await statuses(served, "DELETE", SESSION, 1, f"::ffff:{ELSEWHERE}") == [404]
+        assert await statuses(served, "DELETE", SESSION, 1, ELSEWHERE) == [429]
 
 
 async def test_without_an_address_there_is_no_limit() -> None:

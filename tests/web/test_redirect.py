@@ -1,5 +1,6 @@
 """Overload (RFC 9725, section 4.5): who is turned away, for how long, and who is sent to another server."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ from whipway.worker.messages import SessionRefused
 pytestmark = pytest.mark.anyio
 
 OTHER = "https://other.example/node"
-REDIRECTING = Settings.model_validate({"http": {"redirect_url": f"{OTHER}/"}})
+REDIRECTING = Settings.model_validate({"http": {"redirect_url": f"{OTHER}/"}, "session": {"max_sessions": 1}})
 
 
-def fill(served: Served) -> None:
-    served.directory._max_sessions = 1
+@pytest.fixture
+async def full(anyio_backend: object) -> AsyncIterator[Served]:
+    """A server with room for one session, and that one."""
+    async with serving(Settings.model_validate({"session": {"max_sessions": 1}})) as served:
+        await served.session("two")
+        yield served
 
 
 def assert_wait(seconds: str) -> None:
@@ -25,18 +30,14 @@ def assert_wait(seconds: str) -> None:
 # Turned away
 
 
-async def test_a_full_server(served: Served) -> None:
-    fill(served)
-    await served.session("two")
-    response = await served.post()
+async def test_a_full_server(full: Served) -> None:
+    response = await full.post()
     assert_problem(response, 503, "server_full")
     assert_wait(response.headers["retry-after"])
 
 
-async def test_clients_do_not_come_back_together(served: Served) -> None:
-    fill(served)
-    await served.session("two")
-    waits = {(await served.post()).headers["retry-after"] for _ in range(40)}
+async def test_clients_do_not_come_back_together(full: Served) -> None:
+    waits = {(await full.post()).headers["retry-after"] for _ in range(40)}
     assert len(waits) > 1
 
 
@@ -50,15 +51,25 @@ async def test_a_server_about_to_stop(served: Served) -> None:
     assert (await served.http.get(path)).status_code == 204
 
 
-async def test_a_worker_that_is_full(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("settings", "query", "status"),
+    [(Settings(), QUERY, 503), (REDIRECTING, QUERY, 307), (REDIRECTING, f"{QUERY}&redirected=1", 503)],
+    ids=["nowhere to send it", "another server", "sent on already"],
+)
+async def test_a_worker_about_to_stop(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, query: str, status: int
+) -> None:
     async def refuse(_: object) -> SessionRefused:
-        return SessionRefused("", "full", "no more")
+        return SessionRefused("", "draining", "not any more")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(served.link, "request", refuse)
-        response = await served.post()
-    assert_problem(response, 503, "server_full")
-    assert_wait(response.headers["retry-after"])
+    async with serving(settings) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(served.link, "request", refuse)
+            response = await served.post(query)
+    if status == 503:
+        assert_problem(response, 503, "draining")
+        assert_wait(response.headers["retry-after"])
+    assert response.status_code == status
 
 
 async def test_too_many_sessions_from_one_address() -> None:
@@ -89,7 +100,7 @@ async def test_what_may_be_sent_to(served: Served, host: str) -> None:
 
 
 async def test_egress_is_judged_with_the_settings() -> None:
-    async with serving(allow=["private.example"]) as served:
+    async with serving(Settings.model_validate({"egress": {"allow": ["private.example"]}})) as served:
         assert (
             await served.post("stream_name=one&stream_url=rtmp://private.example/live")
         ).status_code == 201
@@ -102,7 +113,6 @@ async def test_egress_is_judged_with_the_settings() -> None:
 @pytest.mark.parametrize("reason", ["full", "draining"])
 async def test_another_server_is_named(reason: str) -> None:
     async with serving(REDIRECTING) as served:
-        fill(served)
         await served.session("two")
         if reason == "draining":
             served.directory.drain()

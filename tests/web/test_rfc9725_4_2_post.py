@@ -2,19 +2,25 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 
 import pytest
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
-from tests.web.live_client import live
-from tests.web.served import BASE, ENDPOINT, OFFER, OFFERS, QUERY, TARGET, Served, assert_problem
+from tests.web.live_client import LiveClient, live
+from tests.web.served import BASE, ENDPOINT, OFFER, OFFERS, QUERY, TARGET, Served, assert_problem, serving
 
+from whipway.config import Settings
 from whipway.failures import DropReason
-from whipway.session.session import Timeouts
+from whipway.worker.messages import CreateSession, EndSession, Reply, SessionCreated, SessionEnded
 
 pytestmark = pytest.mark.anyio
 
 PAGE = {"Origin": "https://page.example"}
+
+
+def in_session(**values: object) -> Settings:
+    return Settings.model_validate({"session": values})
 
 
 def media_lines(sdp: str) -> list[list[str]]:
@@ -89,17 +95,16 @@ async def test_s4_2_offer_that_sends_nothing_is_422(served: Served, direction: s
     assert served.is_empty
 
 
-async def test_s4_2_client_without_sign_of_consent_is_ended(served: Served) -> None:
+async def test_s4_2_client_without_sign_of_consent_is_ended() -> None:
     # A lite agent sends no checks of its own; it notices that none come (RFC 7675, section 5.1).
-    served.worker._timeouts = Timeouts(silence=0.2)
-    async with live(served) as client:
+    async with serving(in_session(silence_timeout=0.2)) as served, live(served) as client:
         client.vanish()
-        assert await client.ended() == ("ended", "silence")
+        async with asyncio.timeout(2):  # Less than the server's own default.
+            assert await client.ended() == ("ended", "silence")
 
 
-async def test_s4_2_consent_checks_alone_keep_a_session(served: Served) -> None:
-    served.worker._timeouts = Timeouts(silence=0.2)
-    async with live(served) as client:
+async def test_s4_2_consent_checks_alone_keep_a_session() -> None:
+    async with serving(in_session(silence_timeout=0.2)) as served, live(served) as client:
         now = asyncio.get_running_loop().time
         end = now() + 0.5
         await until(lambda: client.udp.send(client.machine.stun()) or now() >= end)
@@ -126,19 +131,57 @@ async def test_s4_2_delete_is_200_and_ends_session_ice_and_dtls(served: Served) 
         assert (await client.status())["reason"] == "deleted"
 
 
-async def test_s4_2_end_by_the_server_revokes_consent_at_once(served: Served) -> None:
+async def delete(served: Served, client: LiveClient) -> None:
+    assert (await served.http.delete(client.path)).status_code == 200
+
+
+async def take_over(served: Served, client: LiveClient) -> None:
+    assert (await served.post(client.query, WhipClient(seed=2).offer)).status_code == 201
+
+
+async def lose_the_sink(_: Served, client: LiveClient) -> None:
+    (await client.rtmp.connection()).connected.abort()
+
+
+async def fall_silent(served: Served, client: LiveClient) -> None:
+    await until(lambda: client.path.rpartition("/")[2] not in served.worker._broadcasts)
+
+
+async def stop(served: Served, _: LiveClient) -> None:
+    await served.stop()
+
+
+async def run_into_a_bug(_: Served, client: LiveClient) -> None:
+    client.session.receive_datagram = None  # type: ignore[assignment,method-assign]
+    client.udp.send(client.machine.stun())
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (delete, "deleted"),
+        (take_over, "replaced"),
+        (lose_the_sink, "sink_failed"),
+        (fall_silent, "silence"),
+        (stop, "shutdown"),
+        (run_into_a_bug, "internal_error"),
+    ],
+)
+async def test_s4_2_end_by_the_server_revokes_consent_at_once(
+    end: Callable[[Served, LiveClient], Awaitable[None]], reason: str
+) -> None:
     # RFC 7675, section 5.2: by close_notify, and by not answering checks any more.
-    served.directory._takes_over = True
-    async with live(served) as client:
-        key = served.worker._broadcasts[client.path.rpartition("/")[2]].names.stream_key
-        url = f"rtmp://{key.partition('/')[0]}/live"
-        taken = await served.post(f"stream_name=one&stream_url={url}", WhipClient(seed=2).offer)
-        assert taken.status_code == 201
+    settings = in_session(on_conflict="takeover", silence_timeout=0.2 if end is fall_silent else 5.0)
+    async with serving(settings) as served, live(served) as client:
+        await end(served, client)
         assert await client.was_closed()
-        served.worker.drops.clear()
-        client.udp.send(client.machine.stun())
-        await until_dropped(served, DropReason.STUN_UNKNOWN_USER)
-        assert (await client.status())["reason"] == "replaced"
+        assert (await client.status())["reason"] == reason
+        if end is stop:
+            assert served.worker._socket.fileno() == -1
+        else:
+            served.worker.drops.clear()
+            client.udp.send(client.machine.stun())
+            await until_dropped(served, DropReason.STUN_UNKNOWN_USER)
 
 
 async def until_dropped(served: Served, reason: DropReason) -> None:
@@ -151,6 +194,16 @@ async def test_s4_2_options_on_endpoint_serves_cors(served: Served, method: str)
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["access-control-allow-origin"] == "*"
     assert method.lower() in words(response.headers["access-control-allow-methods"])
+
+
+async def test_s4_2_cors_is_for_the_origins_of_the_settings() -> None:
+    settings = Settings.model_validate({"http": {"cors_origins": [PAGE["Origin"]]}})
+    async with serving(settings) as served:
+        for origin, allowed in ((PAGE["Origin"], PAGE["Origin"]), ("https://other.example", None)):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            answers = [await served.http.options(ENDPOINT, headers=asked), await served.post(Origin=origin)]
+            for answer in answers:
+                assert answer.headers.get("access-control-allow-origin") == allowed
 
 
 @pytest.mark.parametrize("headers", [{}, PAGE, PAGE | {"Access-Control-Request-Method": "POST"}])
@@ -201,6 +254,37 @@ async def test_s4_2_ended_session_is_410(served: Served) -> None:
     assert_problem(await served.http.get(path), 410, "session_over")
     assert_problem(await served.patch(path, ""), 410, "session_over")
     assert_problem(await served.http.delete(path), 410, "session_over")
+
+
+async def test_s4_2_the_last_thousand_ended_sessions_are_410(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await served.session()
+    await served.http.delete(path)
+
+    async def work(message: object) -> Reply:
+        """As a worker that has no work with a session."""
+        match message:
+            case CreateSession(session_id):
+                return SessionCreated(session_id, "", "")
+            case EndSession(session_id, reason):
+                return SessionEnded(session_id, reason, "", {})
+            case _:
+                raise AssertionError(message)
+
+    async def come_and_go() -> None:
+        created = await served.directory.create(
+            offer="", stream_name="one", stream_url=TARGET, audio_bitrate=128_000
+        )
+        await served.directory.end(created.session_id, "deleted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.link, "request", work)
+        for _ in range(999):
+            await come_and_go()
+        assert_problem(await served.http.delete(path), 410, "session_over")
+        await come_and_go()
+    assert_problem(await served.http.delete(path), 404, "session_unknown")
 
 
 async def test_s4_2_stream_with_a_publisher_is_409(served: Served) -> None:

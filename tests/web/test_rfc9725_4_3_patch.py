@@ -1,6 +1,7 @@
 """RFC 9725, sections 4.3 and 4.3.1: PATCH and entity tags. The table is docs/rfc/9725.md."""
 
 import asyncio
+import itertools
 import re
 
 import httpx
@@ -8,9 +9,12 @@ import pytest
 from tests.peers.whip_client import WhipClient
 from tests.web.served import FRAGMENT_TYPE, TARGET, Served, assert_problem
 
+from whipway.worker.messages import Reply, Request, UpdateIce
+
 pytestmark = pytest.mark.anyio
 
 HOST = "1 1 udp 2130706431 192.0.2.1 61764 typ host"
+OTHER_HOST = "2 1 udp 2130706175 192.0.2.2 61764 typ host"
 
 
 async def created(served: Served, machine: WhipClient, name: str = "one") -> httpx.Response:
@@ -58,7 +62,7 @@ async def test_s4_3_1_no_kind_of_patch_is_422(served: Served) -> None:
     url = (await created(served, machine)).headers["location"]
     answers = [await served.patch(url, make(HOST)) for make in (machine.restart, machine.restart)]
     machine.ufrag, machine.pwd = machine.pending.ufrag, machine.pending.pwd  # type: ignore[union-attr]
-    answers.append(await served.patch(url, machine.trickle(HOST)))
+    answers.append(await served.patch(url, machine.trickle(OTHER_HOST)))
     assert [answer.status_code for answer in answers] == [200, 200, 204]
 
 
@@ -111,20 +115,52 @@ async def test_s4_3_1_get_ignores_entity_tags(served: Served) -> None:
     assert (await served.http.get(url, headers={"If-Match": '"other"'})).status_code == 204
 
 
-async def test_s4_3_1_overlapping_patches_are_served_one_by_one(served: Served) -> None:
+class SlowLink:
+    """The link to a worker that is far away: the later of two messages under way arrives before the other."""
+
+    def __init__(self, served: Served) -> None:
+        self.most_under_way = 0
+        self._request = served.link.request
+        self._turns = itertools.count(100, -1)
+        self._under_way = 0
+
+    async def request(self, message: Request) -> Reply:
+        if not isinstance(message, UpdateIce):
+            return await self._request(message)
+        self._under_way += 1
+        self.most_under_way = max(self.most_under_way, self._under_way)
+        for _ in range(next(self._turns)):
+            await asyncio.sleep(0)
+        self._under_way -= 1
+        return await self._request(message)
+
+
+async def test_s4_3_1_overlapping_patches_are_served_one_by_one(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = WhipClient()
     session = await created(served, machine)
     url, first = session.headers["location"], session.headers["etag"]
-    # All of them are under way at once: of the restarts with one and the same tag only the first may match.
+    link = SlowLink(served)
+    monkeypatch.setattr(served.link, "request", link.request)
+    # All of them are under way at once. Of the restarts with one and the same tag only the first matches.
     bodies = [machine.restart(HOST) for _ in range(8)]
     answers = await asyncio.gather(*(served.patch(url, body, If_Match=first) for body in bodies))
-    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
-    # Of those that match any, each makes an ICE session of its own.
+    assert [answer.status_code for answer in answers] == [200] + [412] * 7
+    # Of those that match any, each makes an ICE session of its own; the last one stays.
     answers = await asyncio.gather(*(served.patch(url, machine.restart(HOST)) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["etag"] for answer in answers}) == 8
-    snapshot = (await served.http.get(f"{url}/status")).json()
-    assert snapshot["ice"]["generation"] == 9
+    machine.ufrag, machine.pwd = machine.pending.ufrag, machine.pending.pwd  # type: ignore[union-attr]
+    last = await served.patch(url, machine.trickle(HOST), If_Match=answers[-1].headers["etag"])
+    assert last.status_code == 204
+    assert (await served.http.get(f"{url}/status")).json()["ice"]["generation"] == 9
+    assert link.most_under_way == 1
+    # Sessions do not wait for each other.
+    urls = [(await created(served, WhipClient(), name)).headers["location"] for name in ("two", "three")]
+    answers = await asyncio.gather(*(served.patch(each, machine.restart(HOST)) for each in urls))
+    assert {answer.status_code for answer in answers} == {200}
+    assert link.most_under_way == 2
 
 
 async def test_s4_3_1_late_candidates_of_the_ice_session_before_are_412(served: Served) -> None:

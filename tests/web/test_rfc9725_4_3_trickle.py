@@ -10,10 +10,10 @@ from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
 from tests.web.live_client import live
-from tests.web.served import FRAGMENT_TYPE, TARGET, Served, assert_problem
+from tests.web.served import FRAGMENT_TYPE, OFFER, TARGET, Served, assert_problem, serving
 
+from whipway.config import Settings
 from whipway.failures import DropReason
-from whipway.session.session import Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -62,11 +62,25 @@ def values(sdp: str, attribute: str) -> list[str]:
 # Trickle ICE
 
 
-async def test_s4_3_2_answer_holds_all_candidates(served: Served, client: Trickling) -> None:
-    host, port = served.worker._socket.getsockname()
-    [candidate] = values(client.answer, "candidate")
-    assert candidate.split()[2:] == ["udp", candidate.split()[3], host, str(port), "typ", "host"]
-    assert values(client.answer, "end-of-candidates") == [""]
+@pytest.mark.parametrize("tcp", [True, False])
+@pytest.mark.parametrize("announced", [[], ["192.0.2.1", "2001:db8::1"]])
+async def test_s4_3_2_answer_holds_all_candidates(tcp: bool, announced: list[str]) -> None:
+    media = {"tcp": tcp, "public_addresses": announced}
+    async with serving(Settings.model_validate({"media": media})) as served:
+        answer = (await served.post(content=OFFER)).text
+        port = str(served.gateway.media_port)
+    # RFC 6544, section 4.5: this side's TCP candidates are passive.
+    transports = {"udp": [], "tcp": ["tcptype", "passive"]} if tcp else {"udp": []}
+    candidates = [candidate.split() for candidate in values(answer, "candidate")]
+    assert [each[2:3] + each[4:] for each in candidates] == [
+        [transport, address, port, "typ", "host", *more]
+        for transport, more in transports.items()
+        for address in announced or ["127.0.0.1"]
+    ]
+    # The first one is the best.
+    priorities = [int(each[3]) for each in candidates]
+    assert priorities == sorted({*priorities}, reverse=True)
+    assert values(answer, "end-of-candidates") == [""]
 
 
 @pytest.mark.parametrize("end", ["", "a=end-of-candidates\r\n"])
@@ -101,7 +115,8 @@ async def test_s4_3_2_trickle_is_204_without_body_and_etag(client: Trickling) ->
         "1 1 udp 2130706431 2f6b9a4c-0f2c-4d4e-8a52-1c0f2d3b4a59.local 61764 typ host",
         "1 1 udp 2130706431 host.example 61764 typ host",
         "1 1 sctp 2130706431 192.0.2.1 61764 typ host",
-        "1 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active",  # This server has no TCP port.
+        # RFC 6544, section 4.1: to a passive candidate, as this server's are, only an active one connects.
+        "1 1 tcp 1518280447 192.0.2.1 61764 typ host tcptype passive",
     ],
 )
 async def test_s4_3_2_candidates_of_no_use_are_silently_discarded(client: Trickling, candidate: str) -> None:
@@ -121,7 +136,7 @@ async def test_s4_3_3_other_credentials_restart_ice(client: Trickling) -> None:
     # The present ones do not, whatever the tag says.
     assert client.machine.pending is not None
     client.machine.ufrag, client.machine.pwd = client.machine.pending.ufrag, client.machine.pending.pwd
-    assert (await client.trickle(UDP, If_Match="*")).status_code == 204
+    assert (await client.trickle(SECOND, If_Match="*")).status_code == 204
     assert (await client.ice())["generation"] == 1
 
 
@@ -142,6 +157,15 @@ async def test_s4_3_3_restart_is_200_with_credentials_candidates_and_etag(client
     assert response.headers["etag"] not in ("", client.etag)
 
 
+async def test_s4_3_3_repeated_restart_is_answered_alike(served: Served, client: Trickling) -> None:
+    # Its answer may have been lost. Nothing has come with the new credentials yet.
+    body = client.machine.restart(UDP)
+    first, second = [await served.patch(client.url, body) for _ in range(2)]
+    assert first.status_code == second.status_code == 200
+    assert (first.text, first.headers["etag"]) == (second.text, second.headers["etag"])
+    assert (await client.ice())["generation"] == 1
+
+
 async def test_s4_3_3_restart_replaces_all_candidates(served: Served, client: Trickling) -> None:
     await client.trickle(UDP, SECOND)
     assert (await client.ice())["candidates"] == 2
@@ -153,6 +177,7 @@ async def test_s4_3_3_restart_replaces_the_path(served: Served) -> None:
     async with live(served) as client:
         transport = client.session.transport
         old_check, old_path = client.machine.stun(), transport.remote_address
+        assert old_path is not None
         response = await served.patch(client.path, client.machine.restart())
         assert transport.remote_address == old_path
         client.vanish()
@@ -178,18 +203,29 @@ async def test_s4_3_3_fragment_repeats_what_the_answer_says_of_ice(client: Trick
     assert values(fragment, "ice-options")[0].split() == ["trickle", "ice2"]
 
 
-async def test_s4_3_3_failed_restart_keeps_the_ice_session(served: Served) -> None:
-    served.worker._timeouts = Timeouts(silence=0.3)
-    async with live(served) as client:
-        fragment = client.machine.restart()
+async def test_s4_3_3_failed_restart_keeps_the_ice_session() -> None:
+    settings = Settings.model_validate({"session": {"silence_timeout": 0.3}})
+    async with serving(settings) as served, live(served) as client:
+        fragment, ufrags = client.machine.restart(), client.session.ice.ufrags
         half = fragment.replace("a=ice-pwd:", "a=x-ice-pwd:")
         assert_problem(await served.patch(client.path, half), 400, "malformed_fragment")
         response = await served.patch(client.path, fragment, If_Match='"other"')
         assert_problem(response, 412, "precondition_failed")
-        # Credentials, tag and media are what they were.
+        # Credentials, tag and media are what they were: checks with the old credentials are good from
+        # anywhere, the new ones are known to nobody.
+        assert client.session.ice.ufrags == ufrags
+        assert client.machine.pending is not None
+        elsewhere = UdpClient(client.machine)
+        elsewhere.send(client.machine.stun(f"{ufrags[0]}:{client.machine.pending.ufrag}".encode()))
+        elsewhere.send(client.machine.stun(nominates=False))
+        transport = client.session.transport
+        await until(lambda: transport.is_validated(elsewhere._socket.getsockname()))
+        elsewhere.close()
+        assert (await client.status())["drops"] == {"stun_unknown_user": 1}
         await client.sends_media()
         response = await served.patch(client.path, client.machine.trickle(UDP), If_Match=client.etag)
         assert response.status_code == 204
         # A client that relies on the restart all the same is a silent one (RFC 7675, section 5.1).
         client.vanish()
-        assert await client.ended() == ("ended", "silence")
+        async with asyncio.timeout(2):  # Less than the server's own default.
+            assert await client.ended() == ("ended", "silence")

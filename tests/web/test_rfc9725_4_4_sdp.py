@@ -108,6 +108,17 @@ async def test_s4_4_3_no_media_description_is_answered_as_rejected(served: Serve
         assert not re.search(r"^m=\w+ 0 ", response.text, re.M)
 
 
+async def test_s4_4_3_data_channel_is_rejected_and_the_rest_taken(served: Served) -> None:
+    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:data\r\n"
+    offer = TWO.replace("BUNDLE audio video", "BUNDLE audio video data") + channel
+    response = await served.post(content=offer)
+    assert response.status_code == 201
+    ports = re.findall(r"^m=(\w+) (\d+) ", response.text, re.M)
+    assert ports == [("audio", "9"), ("video", "9"), ("application", "0")]
+    # RFC 9143, section 7.3.3: what is rejected is in no group.
+    assert values(response.text, "group") == ["BUNDLE audio video"]
+
+
 # DTLS roles
 
 

@@ -9,7 +9,6 @@ from tests.peers.whip_client import WhipClient
 from tests.web.served import ENDPOINT, QUERY, Served, assert_problem, serving
 
 from whipway.config import Settings
-from whipway.streams.admission import make_admission
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +27,7 @@ async def guarded(anyio_backend: object) -> AsyncIterator[Served]:
     """A server that wants one of two tokens, one of which is good for a few streams only."""
     tokens = {"tokens": [entry(TOKEN, "*"), entry(OTHERS, "studio-*")]}
     settings = Settings.model_validate({"auth": tokens})
-    async with serving(settings, admission=make_admission(settings.auth)) as served:
+    async with serving(settings) as served:
         yield served
 
 

@@ -8,12 +8,13 @@ import pytest
 from tests.peers.certificates import write_certificate
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
-from tests.peers.whip_client import WhipClient
+from tests.peers.whip_client import WhipClient, picture
+from tests.web.live_client import live
 from tests.web.served import ENDPOINT, OFFERS, QUERY, SDP, TARGET, Served, assert_problem, serving
 
 from whipway.config import Settings, load_settings
+from whipway.failures import DropReason
 from whipway.gateway import SESSION_ID_BYTES, Gateway, StartError
-from whipway.session.session import Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,22 @@ async def test_s4_8_simulcast_is_answered_by_one_layer(served: Served) -> None:
     # RFC 8853, section 5.3.2: an answer without the attribute says that one stream is wanted.
     assert "simulcast" not in response.text and "a=rid" not in response.text
     assert "rtp-stream-id" not in response.text
+
+
+async def test_s4_8_of_several_layers_the_first_is_used(served: Served) -> None:
+    async with live(served, WhipClient(announces_ssrcs=False)) as client:
+        [_, video] = client.session.receiver.tracks
+        client.machine.send_picture(picture(0, keyframe=True), 0.0)
+        packets = client.machine.sources["video"].packets
+        client.udp.flush()
+        await until(lambda: video.packets == packets)
+        # Another layer: the same media description and format, from a source of its own.
+        ssrc = client.machine.sources["video"].ssrc
+        for number in range(3):
+            client.machine.send("video", b"\x41" * 50, 0.0, ssrc=ssrc ^ 1, sequence_number=number)
+        client.udp.flush()
+        await until(lambda: client.session.drops()[DropReason.RTP_UNKNOWN_TRACK] == 3)
+        assert (video.ssrc, video.packets) == (ssrc, packets)
 
 
 # Extensions
@@ -113,29 +130,32 @@ async def test_s5_sessions_of_one_client_are_limited() -> None:
 
 
 async def test_s5_session_urls_cannot_be_guessed(served: Served) -> None:
-    ids = [(await served.session(f"show{number}")).rpartition("/")[2] for number in range(3)]
-    assert len({*ids}) == 3
+    async with serving() as other:
+        paths = [await each.session(f"show{number}") for each in (served, other) for number in range(3)]
+    ids = [path.rpartition("/")[2] for path in paths]
+    assert len({*ids}) == 6
     for session_id in ids:
-        # RFC 4086: from the system's generator; nothing of it is said by the stream or by its neighbours.
+        # RFC 4086: from the system's generator. Nothing of it is said by the stream, by its neighbours, or by
+        # those of another start of the server.
         assert re.fullmatch(r"[\w-]{32}", session_id) and "show" not in session_id
         assert all(session_id[:8] != other[:8] for other in ids if other != session_id)
     assert SESSION_ID_BYTES * 8 >= 128
 
 
-async def test_s5_client_that_never_comes_is_ended(served: Served) -> None:
-    served.worker._timeouts = Timeouts(setup=0.1)
-    path = await served.session()
-    await until(lambda: served.is_empty)
-    problem = assert_problem(await served.http.delete(path), 410, "session_over")
-    assert "no ICE check came" in problem["detail"]
+async def test_s5_client_that_never_comes_is_ended() -> None:
+    async with serving(Settings.model_validate({"session": {"setup_timeout": 0.1}})) as served:
+        path = await served.session()
+        await until(lambda: served.is_empty)
+        problem = assert_problem(await served.http.delete(path), 410, "session_over")
+        assert "no ICE check came" in problem["detail"]
 
 
-async def test_s5_client_that_never_finishes_dtls_is_ended(served: Served) -> None:
-    served.worker._timeouts = Timeouts(setup=0.2)
+async def test_s5_client_that_never_finishes_dtls_is_ended() -> None:
     machine = WhipClient(speaks_dtls=False)
-    response = await served.post(content=machine.offer)
-    client = UdpClient.start(machine, response.text)
-    await until(lambda: served.is_empty)
-    client.close()
-    status = (await served.http.get(f"{response.headers['location']}/status")).json()
-    assert (status["state"], status["reason"]) == ("ended", "setup_timeout")
+    async with serving(Settings.model_validate({"session": {"setup_timeout": 0.2}})) as served:
+        response = await served.post(content=machine.offer)
+        client = UdpClient.start(machine, response.text)
+        await until(lambda: served.is_empty)
+        client.close()
+        status = (await served.http.get(f"{response.headers['location']}/status")).json()
+        assert (status["state"], status["reason"]) == ("ended", "setup_timeout")

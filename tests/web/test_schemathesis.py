@@ -26,10 +26,16 @@ from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_OFFER, FRAGMENT
 SESSION = f"{ENDPOINT}/{{session_id}}"
 TOKEN, TOKEN_HASH = make_token(bytes)
 LIMITS = {"posts_per_minute": 0, "patches_per_minute": 0, "deletes_per_minute": 0, "sessions_per_address": 0}
-SETTINGS = Settings.model_validate({"limits": LIMITS, "session": {"on_conflict": "takeover"}})
-"""What a request leads to must not depend on those before it: no rates, and no stream is ever busy."""
-EVERYWHERE = ("0.0.0.0/0", "::/0")
+EVERYWHERE = ["0.0.0.0/0", "::/0"]
 """Nothing is sent there: no client ever gets to the point where RTMP begins."""
+SETTINGS = Settings.model_validate(
+    {
+        "limits": LIMITS,
+        "session": {"on_conflict": "takeover", "max_sessions": 10_000},
+        "egress": {"allow": EVERYWHERE},
+    }
+)
+"""What a request leads to must not depend on those before it: no rates, and no stream is ever busy."""
 
 CONFIG: dict[str, Any] = {
     "seed": 9725,
@@ -148,7 +154,7 @@ def examine(*, token: str | None = None) -> Report:
     if token is not None:
         config["auth"] = {"openapi": {"bearer": {"bearer": token}}}
         admission = make_admission(AuthSettings(tokens=[Token(hash=TOKEN_HASH, streams=["*"])]))
-    options = {"settings": SETTINGS, "allow": EVERYWHERE, "max_sessions": 10_000, "admission": admission}
+    options = {"settings": SETTINGS, "admission": admission}
     report = Report()
     with serving_in_thread(**options) as url:
         schema = schemathesis.openapi.from_url(

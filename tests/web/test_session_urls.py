@@ -1,7 +1,9 @@
 """Where a session is (RFC 9725, section 4.2), and what GET and DELETE do there and at the endpoint."""
 
+from typing import Any
+
 import pytest
-from tests.web.served import BASE, ENDPOINT, Served, assert_problem, serving
+from tests.web.served import BASE, ENDPOINT, OFFER, QUERY, SDP, Served, assert_problem, serving
 
 from whipway.config import Settings
 from whipway.streams import sessions
@@ -50,11 +52,50 @@ async def test_location_follows_the_request(served: Served, host: str) -> None:
     assert "?" not in location
 
 
-@pytest.mark.parametrize("host", [b"[", b"", b"a b", b"\xff", b"host:port", b"a@b", b"a/b", b"a,b"])
+async def test_location_follows_an_absolute_target(served: Served) -> None:
+    """RFC 9112, section 3.2.2."""
+
+    async def absolute(scope: Any, receive: Any, send: Any) -> None:
+        target = f"http://other.example:81{ENDPOINT}"
+        await served.app({**scope, "path": target, "raw_path": target.encode()}, receive, send)
+
+    served.http = served.client(absolute)
+    location = (await served.post()).headers["location"]
+    assert location.startswith(f"https://other.example:81{ENDPOINT}/")
+
+
+@pytest.mark.parametrize(
+    "host", [b"[", b":80", b"a b", b"\xff", b"host:port", b"host:65536", b"[::1::]", b"a@b", b"a/b", b"a,b"]
+)
 async def test_a_host_header_that_is_none(served: Served, host: bytes) -> None:
-    response = await served.post(Host=host)
-    assert response.status_code == 201
-    assert response.headers["location"].startswith(f"{BASE}{ENDPOINT}/")
+    """RFC 9112, section 3.2."""
+    assert_problem(await served.post(Host=host), 400, "malformed_request")
+    assert served.is_empty
+
+
+async def test_two_host_headers(served: Served) -> None:
+    headers = [*SDP.items(), ("Host", "one.example"), ("Host", "two.example")]
+    response = await served.http.post(f"{ENDPOINT}?{QUERY}", content=OFFER, headers=headers)
+    assert_problem(response, 400, "malformed_request")
+
+
+async def test_an_empty_host_header(served: Served) -> None:
+    """RFC 9112, section 3.2: from who has no host to name."""
+    location = (await served.post(Host=b"")).headers["location"]
+    assert location.startswith(f"{BASE}{ENDPOINT}/")
+
+
+async def test_without_a_host_header(served: Served) -> None:
+    """As HTTP/1.0 allows."""
+
+    async def nameless(scope: Any, receive: Any, send: Any) -> None:
+        await served.app(
+            {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"host"]}, receive, send
+        )
+
+    served.http = served.client(nameless)
+    location = (await served.post()).headers["location"]
+    assert location.startswith(f"{BASE}{ENDPOINT}/")
 
 
 # GET and HEAD
@@ -89,14 +130,16 @@ async def test_why_it_is_not_there_any_more(served: Served) -> None:
     assert details[0] == details[1]
 
 
-@pytest.mark.parametrize("suffix", ["", "/status"])
-async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker knows nothing of it, and no word of its end ever comes."""
     path = await served.session()
     monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
     with monkeypatch.context() as patched:
         patched.setattr(served.worker, "_broadcasts", {})
-        assert_problem(await served.http.get(path + suffix), 404, "session_unknown")
+        # The worker is not asked for this.
+        assert (await served.http.get(path)).status_code == 204
+        assert_problem(await served.http.get(f"{path}/status"), 404, "session_unknown")
+        assert_problem(await served.http.get(path), 404, "session_unknown")
     await served.http.delete(path)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -19,10 +19,9 @@ from tests.peers.whip_client import WhipClient
 from tests.web.served import BASE, ENDPOINT, OFFER, OFFERS, QUERY, TARGET, Served, assert_problem, serving
 
 from whipway import __version__
-from whipway.config import AuthSettings, Token
+from whipway.config import AuthSettings, Settings, Token
 from whipway.protocol.rtmp.server import PublishRequested
 from whipway.session.events import EndReason
-from whipway.session.session import Timeouts
 from whipway.streams.admission import make_admission
 from whipway.streams.tokens import make_token
 from whipway.web.app import DASHBOARD
@@ -155,11 +154,15 @@ async def test_unknown_sessions(served: Served) -> None:
 # Two publishers of one stream
 
 
+def in_session(**values: Any) -> Settings:
+    return Settings.model_validate({"session": values})
+
+
 @pytest.fixture
-def takeover(served: Served) -> Served:
-    """Where a live stream is given to who asks for it."""
-    served.directory._takes_over = True
-    return served
+async def takeover(anyio_backend: object) -> AsyncIterator[Served]:
+    """Where a live stream is given to who asks for it, and there is no room for a second one."""
+    async with serving(in_session(on_conflict="takeover", max_sessions=1)) as served:
+        yield served
 
 
 async def test_a_stream_has_one_publisher(served: Served) -> None:
@@ -174,11 +177,11 @@ async def test_a_stream_has_one_publisher(served: Served) -> None:
     assert (await served.post()).status_code == 201
 
 
-async def test_a_silent_publisher_gives_way(served: Served) -> None:
-    served.worker._timeouts = Timeouts(takeover=0.0)
-    path = await served.session()
-    await served.session()
-    await assert_replaced(served, path)
+async def test_a_silent_publisher_gives_way() -> None:
+    async with serving(in_session(takeover_after=1e-9)) as served:
+        path = await served.session()
+        await served.session()
+        await assert_replaced(served, path)
 
 
 async def test_a_new_publisher_takes_over(takeover: Served) -> None:
@@ -213,16 +216,19 @@ async def test_other_names_of_this_machine_are_no_way_around(served: Served) -> 
 
 
 async def test_a_full_server_still_changes_publishers(takeover: Served) -> None:
-    takeover.directory._max_sessions = 1
     path = await takeover.session()
     await takeover.session()
     await assert_replaced(takeover, path)
     assert_problem(await takeover.post(f"stream_name=two&stream_url={TARGET}"), 503, "server_full")
 
 
-@pytest.mark.parametrize("takes_over", [False, True])
-async def test_many_publishers_and_deletes_at_once(served: Served, takes_over: bool) -> None:
-    served.directory._takes_over = takes_over
+@pytest.mark.parametrize("way", ["refuse", "takeover"])
+async def test_many_publishers_and_deletes_at_once(way: str) -> None:
+    async with serving(in_session(on_conflict=way)) as served:
+        await publish_and_delete_at_once(served, takes_over=way == "takeover")
+
+
+async def publish_and_delete_at_once(served: Served, *, takes_over: bool) -> None:
     path = await served.session()
     requests = [served.post() for _ in range(4)]
     *posted, deleted = await asyncio.gather(*requests, served.http.delete(path))
@@ -403,7 +409,7 @@ async def test_the_status_of_the_server(served: Served) -> None:
     response = await served.http.get(f"{ENDPOINT}/status.json")
     assert response.json() == {
         "server_version": __version__,
-        "default_stream_url": TARGET,
+        "default_stream_url": served.gateway.stream_url,
         "sessions": 1,
         "drops": {},
     }

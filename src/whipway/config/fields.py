@@ -97,6 +97,7 @@ MIN_KEY_BYTES = 32
 IpAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_to_address)]
 Port = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=65535)]
 Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, le=3600)]
+DrainSeconds = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=86_400)]
 SessionCount = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100_000)]
 Rate = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=1_000_000)]
 """Requests a minute; 0 sets no limit."""
@@ -109,5 +110,3 @@ Visible = Annotated[str, AfterValidator(_check_visible)]
 VisibleSecret = Annotated[SecretStr, AfterValidator(_check_visible_secret)]
 IceUrl = Annotated[str, AfterValidator(_check_ice_url)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
-SECRETS = frozenset({"hash", "jwt_secret", "credential", "secret"})
-"""Values of these keys are not repeated in messages."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from whipway.config.fields import SECRETS
 from whipway.config.tree import IceServer, Settings, Token
 
 ENV_PREFIX = "WHIPWAY_"
+SECRET_SECTIONS = ("auth", "ice")
+"""Their values are not repeated in messages."""
 _TABLE_KEYS = frozenset({*Token.model_fields, *IceServer.model_fields})
 
 
@@ -71,7 +72,7 @@ def _environment_keys(environment: Mapping[str, str]) -> Iterator[tuple[str, str
 
 def _put(values: dict[str, Any], key: str, value: str) -> None:
     if not key:
-        raise ConfigError(f"={value[:80]}: write KEY=VALUE")
+        raise ConfigError("a setting without a key: write KEY=VALUE")
     if key not in known_keys():
         raise ConfigError(_unknown_key(key))
     section, name = key.split(".")
@@ -93,17 +94,17 @@ def _one_line(error: ValidationError) -> str:
     message = first["msg"]
     if message[1:2].islower():  # Not "URL".
         message = message[0].lower() + message[1:]
-    # A table may hold a secret as well.
-    if (
-        first["type"] == "json"
-        or SECRETS & set(first["loc"])
-        or not isinstance(first["input"], str | int | float)
-    ):
+    if first["loc"][0] in SECRET_SECTIONS or not isinstance(first["input"], str | int | float):
+        return f"{key}: {message}"
+    # A URL may hold a password or a key.
+    if {"@", "?"} & set(str(first["input"])):
         return f"{key}: {message}"
     return f"{key}: {message}, got {str(first['input'])[:80]!r}"
 
 
 def _unknown_key(key: str) -> str:
+    if not key.isprintable():
+        key = ascii(key)
     inside = [known for known in known_keys() if known.startswith(f"{key}.")]
     if inside:
         return f"{key}: this is a section; name a key in it, such as {inside[0]}"

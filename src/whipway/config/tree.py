@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from whipway.config.fields import (
     BaseUrl,
+    DrainSeconds,
     IceUrl,
     IpAddress,
     Key,
@@ -169,6 +170,9 @@ class SessionSettings(_Section):
     takeover_after: Seconds = 2.0
     """Seconds of silence after which a client whose media broke off gives way to the next publisher, as does
     one that never came. No less than `silence_timeout`, it says nothing: by then the session is over."""
+    drain_timeout: DrainSeconds = 0.0
+    """Seconds for which sessions may go on when the server is asked to stop (SIGTERM, Ctrl-C); new ones are
+    refused meanwhile, or redirected. A second signal ends it."""
     max_sessions: SessionCount = 1000
     on_conflict: Literal["refuse", "takeover"] = "refuse"
     """What a second publisher of a live stream gets: 409, or the stream. A silent one always gives way."""

@@ -7,6 +7,7 @@ event loop: no queue and no task per message. What a slow player has not taken y
 import asyncio
 import os
 import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import assert_never
 
 import structlog
@@ -24,7 +25,7 @@ from whipway.protocol.rtmp.server import (
     State,
 )
 from whipway.relay.gate import Gate, Verdict
-from whipway.tcp import StreamDriver, keep_alive
+from whipway.tcp import TCP_BACKLOG, StreamDriver, keep_alive
 
 MAX_CONNECTIONS = 2000
 MAX_PLAYER_BACKLOG_BYTES = 4 * 1024 * 1024
@@ -41,9 +42,14 @@ log = structlog.get_logger("origin")
 
 
 class OriginServer:
-    """The embedded RTMP server. `start` takes a listening socket, `stop` ends everything."""
+    """The embedded RTMP server. `start` takes a listening socket, `stop` ends everything.
 
-    def __init__(self) -> None:
+    It knows no authentication. With `only_local_publishers` whoever publishes must be on this machine, as the
+    sinks of WHIP sessions are; anybody may play.
+    """
+
+    def __init__(self, only_local_publishers: bool = False) -> None:
+        self.only_local_publishers = only_local_publishers
         self.streams: dict[str, LiveStream] = {}
         self.waiting: dict[str, set[Connection]] = {}
         """Players of names that nobody publishes yet."""
@@ -52,11 +58,10 @@ class OriginServer:
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a bound socket."""
-        keep_alive(
-            listener
-        )  # A publisher whose machine vanished blocks its name no longer than that notices.
+        # A publisher whose machine vanished blocks its name for no longer than this takes to notice.
+        keep_alive(listener)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), sock=listener)
+        self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=TCP_BACKLOG)
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""
@@ -209,12 +214,29 @@ class Connection(StreamDriver[ServerConnection]):
         if not _is_usable(key):
             self.machine.refuse_publish("NetStream.Publish.BadName", "The name cannot be used.")
             return
+        if self._origin.only_local_publishers and not self._is_local():
+            peer = str(self._address("peername"))
+            log.warning("publisher refused: not on this machine", stream=key, peer=peer)
+            self.machine.refuse_publish("NetStream.Publish.BadName", "Publish by WHIP.")
+            return
         self._key = key
         self._published = self._origin.publish(key)
         if self._published is not None:
             self.machine.accept_publish()
         else:
             self.machine.refuse_publish("NetStream.Publish.BadName", "The stream is published already.")
+
+    def _is_local(self) -> bool:
+        """Whether the peer is on this machine. It is at the address that it reached, or on loopback."""
+        peer = self._address("peername")
+        return peer is not None and (peer.is_loopback or peer == self._address("sockname"))
+
+    def _address(self, end: str) -> IPv4Address | IPv6Address | None:
+        """The IP address of one end. None: the connection is lost already."""
+        found = self.transport.get_extra_info(end) if self.transport else None
+        address = ip_address(found[0]) if found else None
+        # RFC 4291, section 2.5.5.2: how IPv4 comes to a socket for both versions.
+        return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
     def _play(self, key: str) -> None:
         if not _is_usable(key):

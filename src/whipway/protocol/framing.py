@@ -11,6 +11,7 @@ connection. Far shorter frames are taken than the length field allows: what ICE,
 UDP datagram. Anything else that is spoken at this port (HTTP, TLS) reads as a length that is too great.
 """
 
+import sys
 from typing import Final
 
 from whipway.failures import DropReason, ParseError
@@ -18,45 +19,51 @@ from whipway.failures import DropReason, ParseError
 LENGTH_BYTES: Final = 2
 MAX_FRAME_BYTES: Final = 2048
 """As much as the worker takes of a UDP datagram."""
-MAX_FRAMES_PER_READ: Final = 4096
-"""Begun by one call, since a frame may carry a single byte, or none. Real media reach 64 bytes a frame on
-average even at their smallest, so that a read of 256 KiB stays below."""
 
 
 class Deframer:
-    """Turns received bytes into datagrams. What is held back is bounded by one frame."""
+    """Turns received bytes into datagrams. What is held back is less than a frame, or what a limit left."""
 
-    __slots__ = ("_partial",)
+    __slots__ = ("_held", "_start", "has_more")
 
     def __init__(self) -> None:
-        self._partial = b""
-        """The beginning of a frame, perhaps not even its length."""
+        self.has_more = False
+        """Whether the limit of the last call left something to be cut by the next."""
+        self._held = b""
+        self._start = 0
+        """Where in it the next frame begins, perhaps without even all of its length."""
 
-    def receive_data(self, data: bytes) -> list[bytes]:
-        """The datagrams finished by `data`, one read of at most some hundred KiB.
+    def receive_data(self, data: bytes = b"", max_frames: int = sys.maxsize) -> list[bytes]:
+        """The datagrams finished by `data`, in so many frames at most: a frame may carry a byte, or none.
 
         Raises `ParseError` (TCP_FRAME_MALFORMED), after which the connection is of no use.
         """
-        if self._partial:
-            data = self._partial + data
+        if data:
+            self._held = self._held[self._start :] + data
+            self._start = 0
+        held, start = self._held, self._start
         datagrams: list[bytes] = []
-        start = 0
-        frames_left = MAX_FRAMES_PER_READ
-        while len(data) - start >= LENGTH_BYTES:
-            size = data[start] << 8 | data[start + 1]
+        for _ in range(max_frames):
+            body = start + LENGTH_BYTES
+            if body > len(held):
+                break
+            size = held[start] << 8 | held[start + 1]
             if size > MAX_FRAME_BYTES:
                 raise ParseError(DropReason.TCP_FRAME_MALFORMED, f"a frame of {size} bytes")
-            if not frames_left:
-                raise ParseError(DropReason.TCP_FRAME_MALFORMED, "too many frames at once")
-            end = start + LENGTH_BYTES + size
-            if end > len(data):
+            end = body + size
+            if end > len(held):
                 break
             # RFC 4571, section 2: "A length of 0 is legal and implies a null packet": nothing to hand on.
             if size:
-                datagrams.append(data[start + LENGTH_BYTES : end])
+                datagrams.append(held[body:end])
             start = end
-            frames_left -= 1
-        self._partial = data[start:]
+        else:
+            self.has_more = start < len(held)
+            if self.has_more:
+                self._start = start
+                return datagrams
+        # Without the part that is done: it is some hundred KiB now and then.
+        self._held, self._start, self.has_more = held[start:], 0, False
         return datagrams
 
 

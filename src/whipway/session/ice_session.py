@@ -2,13 +2,15 @@
 
 A PATCH brings a fragment. With the credentials that are known it trickles candidates. With others it restarts
 ICE: this side makes new ones as well, and the ICE session has a new entity tag from that moment on, although
-the agent serves the old credentials until the peer makes use of the new ones.
+the agent serves the old credentials until the peer makes use of the new ones. Until then the same request
+gets the same answer: the first one may have been lost.
 
 This side sends no checks, so that candidates are only counted and nothing of them is kept. That is also how a
 restart replaces all of them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from whipway.protocol.ice import IceAgent, generate_credentials
@@ -60,6 +62,8 @@ class IceSession:
         self._transports = {host.transport for host in hosts}
         self._mids = {track.mid for track in negotiation.tracks}
         self._remote = (negotiation.remote_ufrag, negotiation.remote_pwd)
+        self._last_restart = (b"", IceUpdate())
+        """The digest of the fragment that asked for it, and the answer."""
 
     @property
     def ufrags(self) -> tuple[str, ...]:
@@ -80,13 +84,17 @@ class IceSession:
             raise StaleTag("the ICE session has another entity tag by now: ICE was restarted")
         # RFC 9725, 4.3.3: credentials that differ from the current ones are an ICE restart.
         if told[0] is None or told[1] is None or told == self._remote:
+            if ANY_TAG in if_match and self._is_pending(text):
+                return self._last_restart[1]
             self._count(fragment)
             return IceUpdate()
         # RFC 8445, 9: an agent that restarts ICE MUST change both.
         if told[0] == self._remote[0] or told[1] == self._remote[1]:
             raise malformed("a new ice-ufrag and a new ice-pwd restart ICE; one of them is the old one")
         self._remote = told[0], told[1]
-        return self._restart(fragment)
+        update = self._restart(fragment)
+        self._last_restart = _digest(text), update
+        return update
 
     def count(self, mid: Mid | None, candidates: Iterable[Candidate]) -> None:
         """Take notice of candidates for one media description."""
@@ -96,6 +104,10 @@ class IceSession:
             else:
                 # RFC 9725, 4.3.2: silently discarded.
                 self.candidates_discarded += 1
+
+    def _is_pending(self, text: str) -> bool:
+        """Tell whether this very fragment asked for the restart that the peer has not made use of yet."""
+        return len(self._agent.ufrags) > 1 and _digest(text) == self._last_restart[0]
 
     def _count(self, fragment: Fragment) -> None:
         for media in fragment.media:
@@ -112,6 +124,10 @@ class IceSession:
             self._negotiation, ufrag=ufrag, pwd=pwd, candidates=self._hosts, ice_options=ICE_OPTIONS
         )
         return IceUpdate(self.etag, answer)
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def _make_tag(random: Callable[[int], bytes]) -> str:

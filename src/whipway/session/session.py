@@ -21,6 +21,8 @@ from whipway.session.receiver import Receiver
 from whipway.session.track import VideoTrack
 from whipway.session.transport import Transport
 
+CONSENT_TIMEOUT = 30.0
+"""Seconds without an authentic datagram, after which nothing more may be sent (RFC 7675, section 5.1)."""
 MEDIA_PAUSE = 1.0
 """Seconds. Who is unmuted sends oftener: sound in discontinuous transmission has a packet every 400 ms."""
 
@@ -92,7 +94,8 @@ class Session:
     def update_ice(self, fragment: str, if_match: Collection[str], now: float) -> IceUpdate:
         """Take candidates or restart ICE, and raise as `IceSession.update` does.
 
-        Who restarts ICE is there and looks for another path: it gets the time of one more silence.
+        Who restarts ICE is there and looks for another path: it gets the time of one more silence, as long as
+        there is consent to send.
         """
         update = self.ice.update(fragment, if_match)
         if update.etag:
@@ -218,7 +221,9 @@ class Session:
             return self._created_at + self._timeouts.setup
         # Once connected something was heard, or there would be no connection.
         assert self.transport.last_heard is not None
-        return max(self.transport.last_heard, self._restarted_at) + self._timeouts.silence
+        heard, silence = self.transport.last_heard, self._timeouts.silence
+        # No request prolongs consent: only what comes from where this side sends to.
+        return min(max(heard, self._restarted_at) + silence, heard + max(silence, CONSENT_TIMEOUT))
 
     def _end_of_patience(self) -> None:
         if self.state is SessionState.LIVE:

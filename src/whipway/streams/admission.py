@@ -78,7 +78,7 @@ class Admission:
 
     async def authorize(self, principal: Principal, attempt: PublishAttempt) -> None:
         """Whether a principal may publish as it asks to. Raises NotAllowed."""
-        if not principal.may_name(attempt.stream_name):
+        if not principal.may_name(attempt.stream_name, attempt.stream_url):
             raise NotAllowed("The bearer token is not for a stream of this name")
         if not principal.may_send_to(attempt.stream_url):
             raise NotAllowed("The bearer token is not for this stream_url")
@@ -90,7 +90,7 @@ class Admission:
 
         The callback is not asked: it is told of publishing, and of nothing else.
         """
-        return principal.may_name(stream_name) and principal.may_send_to(stream_url)
+        return principal.may_name(stream_name, stream_url) and principal.may_send_to(stream_url)
 
     async def close(self) -> None:
         """Give up the connections for callbacks and keys."""

@@ -41,10 +41,13 @@ class PublishCallback:
         except (TimeoutError, httpx.HTTPError) as error:
             # Its name only: the message may repeat the URL, and that may hold a secret.
             log.warning("authorization callback does not answer", error=type(error).__name__)
-            raise NotAllowed("The server that authorizes publishers does not answer") from None
+            raise NotAllowed(
+                "The server that authorizes publishers does not answer", wants_scope=False
+            ) from None
         if status != httpx.codes.OK:
             raise NotAllowed(
-                f"The server that authorizes publishers refused this stream, with status {status}"
+                f"The server that authorizes publishers refused this stream, with status {status}",
+                wants_scope=False,
             )
 
     async def _post(self, body: str, headers: dict[str, str]) -> int:
@@ -59,7 +62,7 @@ def callback_form(attempt: PublishAttempt, number: int) -> list[tuple[str, str]]
     name, _, arguments = attempt.stream_name.partition("?")
     form = {
         "call": "publish",
-        "name": name,
+        "name": name.strip("/"),  # As rights and `stream_key` see it.
         "app": url.app.partition("?")[0],
         "addr": attempt.client,
         "clientid": str(number),

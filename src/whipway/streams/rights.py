@@ -8,7 +8,7 @@ the publisher's own.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.protocol.rtmp.url import parse_rtmp_url, stream_path
 
 
 class NotAuthenticated(Exception):
@@ -21,11 +21,15 @@ class NotAuthenticated(Exception):
 
 
 class NotAllowed(Exception):
-    """It is known who asks, and that they may not. `detail` is a sentence for them, plain ASCII."""
+    """It is known who asks, and that they may not. `detail` is a sentence for them, plain ASCII.
 
-    def __init__(self, detail: str) -> None:
+    `wants_scope`: a credential with more rights would do (RFC 6750, section 3.1, "insufficient_scope").
+    """
+
+    def __init__(self, detail: str, wants_scope: bool = True) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.wants_scope = wants_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,13 @@ class Principal:
     targets: frozenset[Target] | None = None
     is_anonymous: bool = False
 
-    def may_name(self, stream_name: str) -> bool:
-        """Whether a stream of this name, arguments included or not, is one of its streams."""
-        # The slashes go as they do where streams are told apart (`stream_key`).
-        name = stream_name.partition("?")[0].strip("/")
+    def may_name(self, stream_name: str, stream_url: str) -> bool:
+        """Whether a stream of this name, at a URL that must be a valid one, is one of its streams.
+
+        All that follows the first part of the application counts as the name. Otherwise one stream would have
+        several: `cam` at `…/live/team` is `team/cam` at `…/live`.
+        """
+        name = stream_path(parse_rtmp_url(stream_url).app, stream_name).partition("/")[2].strip("/")
         return any(matches(pattern, name) for pattern in self.streams)
 
     def may_send_to(self, stream_url: str) -> bool:

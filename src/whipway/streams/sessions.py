@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.protocol.rtmp.url import is_loopback_host, loggable_name, parse_rtmp_url, stream_path
 from whipway.worker.egress import EgressPolicy, EgressRefused
 from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
@@ -56,8 +56,9 @@ class SessionOver(Exception):
 
 
 class SessionNotCreated(Exception):
-    """There is no new session. `kind`: what the worker says ("malformed", "unsupported", "busy", "full"), or
-    "egress": not to that URL; "crowded": not from that address; "draining": not any more.
+    """There is no new session. `kind`: what the worker says ("malformed", "unsupported", "busy"), or
+    "egress": not to that URL; "full": no more of them; "crowded": not from that address; "draining": not any
+    more.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -67,7 +68,7 @@ class SessionNotCreated(Exception):
 
 
 class IceRefused(Exception):
-    """A session's ICE was not updated. `kind` is "malformed", "unsupported" or "stale"."""
+    """A session's ICE was not updated. `kind` is "malformed" or "stale"."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -135,6 +136,17 @@ class SessionDirectory:
         """Take no new sessions from now on; those that there are go on."""
         self._is_draining = True
 
+    async def check(self, *, stream_name: str, stream_url: str, client: str = "") -> None:
+        """Refuse what there is no room for and what may not go where it wants, before others are asked.
+
+        Raises SessionNotCreated ("draining", "full", "crowded" or "egress"). No room is kept.
+        """
+        key, group = stream_key(stream_url, stream_name), address_group(client)
+        self._require_room(key, group)
+        await self._require_egress(stream_url)
+        # Others may have come while the name was looked up.
+        self._require_room(key, group)
+
     async def create(
         self,
         *,
@@ -147,12 +159,10 @@ class SessionDirectory:
     ) -> SessionCreated:
         """Ask the worker for a session. Raises SessionNotCreated, and nothing is left behind then.
 
+        Where the stream may go is for `check` to say; the sink looks again in any case.
         `client` is the publisher's IP address as text, "" when unknown; `credential` its token's digest.
         """
         key, group = stream_key(stream_url, stream_name), address_group(client)
-        self._require_room(key, group)
-        await self._require_egress(stream_url)
-        # Others may have come while the name was looked up.
         self._require_room(key, group)
         session_id = self._new_session_id()
         access = Access(stream_name, stream_url, credential)
@@ -170,13 +180,12 @@ class SessionDirectory:
             self._live.pop(session_id, None)
             raise SessionNotCreated(reply.kind, reply.detail)
         assert isinstance(reply, SessionCreated)
-        # Without the publisher's arguments: those are secrets as often as not.
-        log.info("session created", session=session_id[:8], stream=stream_name.partition("?")[0])
+        log.info("session created", session=session_id[:8], stream=loggable_name(stream_name, stream_url))
         return reply
 
     async def end(self, session_id: str, reason: str) -> SessionEnded:
         """End a session. Raises SessionNotFound or SessionOver."""
-        self._require_live(session_id)
+        self._find_live(session_id)
         reply = await self._link.request(EndSession(session_id, reason))
         match reply:
             case SessionEnded():
@@ -193,7 +202,7 @@ class SessionDirectory:
         Raises SessionNotFound, SessionOver or IceRefused.
         """
         # RFC 9725, section 4.3.3 lets such requests overlap: each is to see what the one before has done.
-        async with self._require_live(session_id).updating:
+        async with self._find_live(session_id).updating:
             reply = await self._link.request(UpdateIce(session_id, fragment, list(if_match)))
         match reply:
             case IceUpdated():
@@ -210,11 +219,15 @@ class SessionDirectory:
         known = self._live.get(session_id) or self._ended.get(session_id)
         return known.access if known else None
 
+    def require_live(self, session_id: str) -> None:
+        """Whether a session lives, as far as its worker has told. Raises SessionNotFound or SessionOver."""
+        self._find_live(session_id)
+
     async def describe(self, session_id: str) -> Mapping[str, Any]:
         """The snapshot of a session, or its last one. Raises SessionNotFound."""
         if session_id in self._ended:
             return self._ended[session_id].last_words.snapshot
-        self._require_live(session_id)
+        self._find_live(session_id)
         reply = await self._link.request(DescribeSession(session_id))
         if isinstance(reply, SessionDescribed):
             return reply.snapshot
@@ -236,7 +249,7 @@ class SessionDirectory:
         url = parse_rtmp_url(stream_url)
         try:
             async with asyncio.timeout(EGRESS_TIMEOUT):
-                await self._egress.addresses(url.host, url.port)
+                await self._egress.check(url.host, url.port)
         except EgressRefused as refusal:
             raise SessionNotCreated("egress", str(refusal)) from None
         except OSError:  # Timeouts among them.
@@ -256,7 +269,7 @@ class SessionDirectory:
         if limit and group and sum(each.client == group for each in others) >= limit:
             raise SessionNotCreated("crowded", "there are as many sessions from your address as it may have")
 
-    def _require_live(self, session_id: str) -> _Live:
+    def _find_live(self, session_id: str) -> _Live:
         if session_id in self._ended:
             raise SessionOver(self._ended[session_id].last_words)
         if session_id not in self._live:
@@ -281,7 +294,13 @@ class SessionDirectory:
         live = self._live.pop(ended.session_id, None)
         if live is None:  # Told already, or given up: who may ask for it is forgotten then.
             return
-        log.info("session ended", session=ended.session_id[:8], reason=ended.reason, detail=ended.detail)
+        log.info(
+            "session ended",
+            session=ended.session_id[:8],
+            stream=loggable_name(live.access.stream_name, live.access.stream_url),
+            reason=ended.reason,
+            detail=ended.detail,
+        )
         live.last_words.set_result(ended)
         self._ended[ended.session_id] = _Ended(ended, live.access)
         while len(self._ended) > MAX_REMEMBERED:
@@ -295,9 +314,8 @@ def stream_key(stream_url: str, stream_name: str) -> str:
     are one.
     """
     url = parse_rtmp_url(stream_url)
-    host = "localhost" if _is_loopback(url.host) else url.host
-    app, name = url.app.partition("?")[0].strip("/"), stream_name.partition("?")[0].strip("/")
-    return f"{host}:{url.port}/{app}/{name}"
+    host = "localhost" if is_loopback_host(url.host) else url.host
+    return f"{host}:{url.port}/{stream_path(url.app, stream_name)}"
 
 
 def address_group(client: str) -> str:
@@ -309,11 +327,3 @@ def address_group(client: str) -> str:
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or address.packed[:8].hex())
     return client
-
-
-def _is_loopback(host: str) -> bool:
-    """RFC 6761, section 6.3, and the loopback addresses of both IP versions."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -1,7 +1,8 @@
 """One line in the log for each request.
 
 What may publish or end a stream stays out of it: no query, no header, and only the first characters of a
-session's id, which is all that it takes to end that session. Whatever a peer wrote is cut and made printable.
+session's id, which is all that it takes to end that session, and of a stream name that may be a key.
+Whatever a peer wrote is cut and made printable.
 """
 
 import time
@@ -11,6 +12,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from whipway.protocol.rtmp.url import loggable_name
 from whipway.web.paths import printable, without_secrets
 
 MAX_METHOD_CHARACTERS = 16
@@ -70,9 +72,11 @@ def _write(scope: Scope, status: int | None, location: str, seconds: float) -> N
 
 
 def _stream(query: bytes) -> dict[str, object]:
-    """The name without its arguments: those may hold a stream key."""
+    """The name as far as it may be known."""
+    values: dict[str, str] = {}
     for part in query.decode(errors="replace").split("&"):
         key, _, value = part.partition("=")
-        if unquote(key) == "stream_name":
-            return {"stream": printable(unquote(value).partition("?")[0])}
-    return {}
+        values.setdefault(unquote(key), unquote(value))
+    if "stream_name" not in values:
+        return {}
+    return {"stream": printable(loggable_name(values["stream_name"], values.get("stream_url", "")))}

@@ -1,9 +1,9 @@
 """The web application: routes, the page and its files, and what every request passes on its way there.
 
 From the outside in: the client's real address (`forwarded`), the access log, headers of every response, CORS,
-bugs, OPTIONS, rate limits, the rules for methods, the routes. All of these are plain ASGI wrappers; they cost
-a few function calls, where Starlette's own base class starts two tasks for each request. They see HTTP
-alone: the server has WebSockets and lifespan events switched off.
+the rules for requests, bugs, OPTIONS, rate limits, the rules for methods, the routes. All of these are plain
+ASGI wrappers; they cost a few function calls, where Starlette's own base class starts two tasks for each
+request. They see HTTP alone: the server has WebSockets and lifespan events switched off.
 """
 
 import secrets
@@ -30,6 +30,7 @@ from whipway.web.methods import MethodRules
 from whipway.web.options import LinkSource, Options
 from whipway.web.problems import answer_bug, install_problem_handlers
 from whipway.web.rate_limits import RateLimits
+from whipway.web.request_rules import RequestRules
 from whipway.web.response_headers import ResponseHeaders
 from whipway.web.whip import make_whip_router
 
@@ -66,7 +67,8 @@ def make_app(
     app.add_middleware(RateLimits, limits=settings.limits)
     app.add_middleware(Options, routes=app.routes, links=_option_links(settings.ice.servers, guard))
     app.add_middleware(BugAnswers)
-    app.add_middleware(Cors, origins=settings.http.cors_origins)
+    app.add_middleware(RequestRules)
+    app.add_middleware(Cors, origins=settings.http.cors_origins, public_url=settings.http.public_url)
     app.add_middleware(ResponseHeaders)
     app.add_middleware(AccessLog)
     app.add_middleware(Forwarded, trusted=settings.http.trusted_proxies, kind=settings.http.forwarded_headers)

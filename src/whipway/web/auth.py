@@ -61,7 +61,7 @@ class Guard:
         try:
             await self._admission.authorize(principal, attempt)
         except NotAllowed as error:
-            raise _forbidden(error.detail) from None
+            raise _forbidden(error.detail, error.wants_scope) from None
 
     async def check_session(self, request: Request, session_id: str) -> None:
         """Whether a request may touch a session. Raises Problem (401, 403); an unknown session passes.
@@ -74,6 +74,8 @@ class Guard:
             return
         principal = await self.authenticate(request)
         if access and not self._may_manage(self._admission, principal, access):
+            if principal.is_anonymous and self.bearer(request) is None:
+                raise _unauthenticated(NotAuthenticated(False, "This session was made with a bearer token"))
             raise _forbidden("The bearer token is not for this session")
 
     def bearer(self, request: Request) -> str | None:
@@ -127,6 +129,7 @@ def _unauthenticated(error: NotAuthenticated) -> Problem:
     return Problem(ProblemKind.UNAUTHENTICATED, error.detail, headers=headers)
 
 
-def _forbidden(detail: str) -> Problem:
-    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
+def _forbidden(detail: str, wants_scope: bool = True) -> Problem:
+    """RFC 6750, section 3.1: the error code is for requests that a token with more rights could make."""
+    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'} if wants_scope else {}
     return Problem(ProblemKind.FORBIDDEN, detail, headers=headers)

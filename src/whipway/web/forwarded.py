@@ -1,4 +1,4 @@
-"""Behind proxies: who a request comes from and what it was sent to, by RFC 7239 or X-Forwarded-*.
+"""Who a request comes from and what it was sent to, behind proxies too: by RFC 7239 or X-Forwarded-*.
 
 Each proxy adds at the right whom it got the request from. So the headers are read from the right, for as long
 as the one who wrote the piece is among `http.trusted_proxies`; the first address that is not is the client.
@@ -19,12 +19,12 @@ from typing import NamedTuple
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from whipway.web.urls import is_host
+
 MAX_HOPS = 16
 """A chain of proxies has two or three."""
 MAX_CHARACTERS = 2048
 """Counted from the right, as are hops: what a client sends must not hide what a proxy wrote."""
-MAX_HOST_CHARACTERS = 255
-MAX_PORT = 65535
 
 Address = IPv4Address | IPv6Address
 
@@ -34,7 +34,6 @@ _PAIR = re.compile(rf'({_TOKEN})=(?:([^"\s]+)|"([^"\\]*)")')
 strings are not read: neither an address nor a host needs any."""
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
 """RFC 7239, section 6, for addresses: perhaps a port, IPv6 in brackets; X-Forwarded-For has it without."""
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
 
 
 class Hop(NamedTuple):
@@ -45,7 +44,7 @@ class Hop(NamedTuple):
     host: str | None = None
 
 
-class Origin(NamedTuple):
+class Source(NamedTuple):
     """What all trusted proxies together say."""
 
     address: Address
@@ -66,38 +65,41 @@ class Forwarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         # Without an address (a Unix socket, or a peer that is gone) there is nobody to trust.
-        if self._trusted and scope["client"]:
-            scope = self._look_behind(scope)
+        if scope["client"]:
+            scope = self._with_client(scope)
         await self._app(scope, receive, send)
 
-    def _look_behind(self, scope: Scope) -> Scope:
+    def _with_client(self, scope: Scope) -> Scope:
         host, port = scope["client"]
         peer = parse_address(host)
-        if peer is None or not self._is_trusted(peer):
+        if peer is None:
             return scope
-        origin = self._walk(peer, read_hops(Headers(scope=scope), self._kind))
-        scope = dict(scope)
-        if origin.address != peer:
-            port = 0  # Nobody says reliably which one it was.
-        scope["client"] = (str(origin.address), port)
-        if origin.scheme is not None:
-            scope["scheme"] = origin.scheme
-        if origin.host is not None:
+        # An IPv4 client of a socket that is open to both versions is the same client.
+        scope = {**scope, "client": (str(peer), port)}
+        return self._look_behind(scope, peer) if self._is_trusted(peer) else scope
+
+    def _look_behind(self, scope: Scope, peer: Address) -> Scope:
+        source = self._walk(peer, read_hops(Headers(scope=scope), self._kind))
+        if source.address != peer:
+            scope["client"] = (str(source.address), 0)  # Nobody says reliably which port it was.
+        if source.scheme is not None:
+            scope["scheme"] = source.scheme
+        if source.host is not None:
             others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-            scope["headers"] = [(b"host", origin.host.encode()), *others]
+            scope["headers"] = [(b"host", source.host.encode()), *others]
         return scope
 
-    def _walk(self, peer: Address, hops: Iterator[Hop]) -> Origin:
-        origin = Origin(peer, None, None)
+    def _walk(self, peer: Address, hops: Iterator[Hop]) -> Source:
+        source = Source(peer, None, None)
         for hop in hops:
             # Only now: this piece was written by whoever has the address reached so far.
-            if not self._is_trusted(origin.address):
+            if not self._is_trusted(source.address):
                 break
-            address = hop.address or origin.address
-            origin = Origin(address, hop.scheme or origin.scheme, hop.host or origin.host)
+            address = hop.address or source.address
+            source = Source(address, hop.scheme or source.scheme, hop.host or source.host)
             if hop.address is None:
                 break
-        return origin
+        return source
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address.version == network.version and address in network for network in self._trusted)
@@ -157,7 +159,4 @@ def _scheme(text: str) -> str | None:
 
 
 def _host(text: str) -> str | None:
-    match = _HOST.fullmatch(text) if len(text) <= MAX_HOST_CHARACTERS else None
-    if match is None or (match[1] and parse_address(match[1]) is None) or int(match[2] or 0) > MAX_PORT:
-        return None
-    return text
+    return text if is_host(text) else None

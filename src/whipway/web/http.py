@@ -1,12 +1,13 @@
 """One HTTP connection: uvicorn's protocol over h11, with the bounds that it leaves to a proxy.
 
 A connection has to bring a request within HEADER_TIMEOUT (uvicorn's own keep-alive timeout only covers
-silence after a response), there are at most MAX_CONNECTIONS, and a stop waits no longer than STOP_TIMEOUT
-for a peer. What is not HTTP (RFC 9112) is answered by a problem document like every other error. How long a
-body may take is for the route that reads it.
+silence after a response). There are at most MAX_CONNECTIONS; those that wait for their peer give way to new
+ones. A stop waits no longer than STOP_TIMEOUT for a peer. What is not HTTP (RFC 9112) is answered by a
+problem document like every other error. How long a body may take is for the route that reads it.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import h11
@@ -18,7 +19,8 @@ from whipway.web.response_headers import RESPONSE_HEADERS
 HEADER_TIMEOUT = 10.0
 """Seconds, from the connection's begin or its last response; longer than uvicorn's 5 s of keep-alive."""
 MAX_CONNECTIONS = 2000
-"""Each costs a descriptor, which sessions need too; a browser opens six at most, a publisher one."""
+"""Each costs a descriptor, which sessions need too; a browser opens six at most, a publisher one.
+But anybody can open so many, and is not to keep others out with them."""
 STOP_TIMEOUT = 0.5
 """Seconds. Sessions have ended by then: what is left is a file on its way to a slow reader."""
 
@@ -27,15 +29,17 @@ class HttpProtocol(H11Protocol):
     """What `uvicorn.Config(http=…)` takes: one per connection."""
 
     _timer: asyncio.TimerHandle | None = None
+    _waiting_since = 0.0
+    """time.monotonic(), finer than the event loop's own."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the wait for a request, or abort one connection too many."""
-        if len(self.connections) >= MAX_CONNECTIONS:
+        if len(self.connections) >= MAX_CONNECTIONS and not self._make_room():
             self.transport = transport  # connection_lost uses it, where the event loop calls that.
             transport.abort()
             return
         super().connection_made(transport)
-        self._start_timer(HEADER_TIMEOUT, self._abort_idle)
+        self._begin_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel all timers."""
@@ -48,7 +52,7 @@ class HttpProtocol(H11Protocol):
         super().on_response_complete()
         # Without keep_alive the server stops, and the shorter wait of `shutdown` goes on.
         if self.cycle.keep_alive:
-            self._start_timer(HEADER_TIMEOUT, self._abort_idle)
+            self._begin_wait()
 
     def shutdown(self) -> None:
         """Close an idle connection; let a response under way end, but not for long.
@@ -83,10 +87,31 @@ class HttpProtocol(H11Protocol):
         for event in (response, h11.Data(data=bytes(document.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
 
+    def _make_room(self) -> bool:
+        """Abort the connection that has waited longest, if any waits."""
+        waiting = [each for each in self.connections if isinstance(each, HttpProtocol) and each._waits()]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda each: each._waiting_since)
+        self.connections.discard(oldest)  # Others may come before `connection_lost` does it.
+        oldest.transport.abort()
+        return True
+
+    def _waits(self) -> bool:
+        """Whether it is for the peer to go on: by a request, or by reading the response."""
+        return self._is_idle() or self.flow.write_paused
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _abort_idle(self) -> None:
         # The end of a request under way starts the wait anew.
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle():
             self.transport.abort()
+
+    def _begin_wait(self) -> None:
+        self._waiting_since = time.monotonic()
+        self._start_timer(HEADER_TIMEOUT, self._abort_idle)
 
     def _start_timer(self, delay: float, callback: Callable[[], None]) -> None:
         self._stop_timer()

@@ -44,7 +44,10 @@ What holds for every path and is not repeated below:
 - Any other method answers 405 with `Allow`.
 - Errors are problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)); their `code` is for
   programs.
-- What is not HTTP answers 400, with the code `malformed_request`.
+- What is not HTTP (RFC 9112), and a path with a control character, answers 400, with the code
+  `malformed_request`.
+- Where the origins are listed from which pages may publish, other pages' `POST`, `PATCH` and `DELETE` answer
+  403, with the code `origin_not_allowed`.
 """,
     "license_info": {"name": "MIT License", "identifier": "MIT"},
     "openapi_tags": [{"name": "WHIP", "description": "The WHIP endpoint, and the sessions below it"}],
@@ -71,7 +74,7 @@ _RETRY_AFTER = {
 _NOT_FOUND = HTTPStatus.NOT_FOUND.name.lower()
 _HEADERS: Mapping[int, Described] = {
     401: {"WWW-Authenticate": _CHALLENGE | {"required": True}},
-    403: {"WWW-Authenticate": _CHALLENGE},  # Not with egress_refused: no token helps there.
+    403: {"WWW-Authenticate": _CHALLENGE},  # Only where another token helps.
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
@@ -181,12 +184,14 @@ _SNAPSHOT = _object(
 # OpenAPI has no expression for a part of a header; `#regex:` is an extension that test tools know.
 _CREATED_LINKS = _links(f"$response.header.Location#regex:/({SESSION_ID_PATTERN})$", "$response.header.ETag")
 _SAME_SESSION = "$request.path.session_id"
-_SESSION_PROBLEMS = (
+_STATUS_PROBLEMS = (
+    ProblemKind.MALFORMED_REQUEST,
     ProblemKind.UNAUTHENTICATED,
     ProblemKind.FORBIDDEN,
     ProblemKind.SESSION_UNKNOWN,
-    ProblemKind.SESSION_OVER,
 )
+_SESSION_PROBLEMS = (*_STATUS_PROBLEMS, ProblemKind.SESSION_OVER)
+_CHANGE_PROBLEMS = (*_SESSION_PROBLEMS, ProblemKind.ORIGIN_NOT_ALLOWED, ProblemKind.TOO_MANY_REQUESTS)
 _BODY_PROBLEMS = (
     ProblemKind.BODY_TOO_SLOW,
     ProblemKind.BODY_TOO_LARGE,
@@ -218,10 +223,12 @@ PUBLISH: Described = {
         },
         **_problems(
             ProblemKind.BAD_PARAMETER,
+            ProblemKind.MALFORMED_REQUEST,
             ProblemKind.MALFORMED_SDP,
             ProblemKind.UNAUTHENTICATED,
             ProblemKind.FORBIDDEN,
             ProblemKind.EGRESS_REFUSED,
+            ProblemKind.ORIGIN_NOT_ALLOWED,
             *_BODY_PROBLEMS,
             ProblemKind.STREAM_BUSY,
             ProblemKind.UNSUPPORTED_OFFER,
@@ -295,14 +302,12 @@ UPDATE_ICE: Described = {
             "links": _links(_SAME_SESSION, "$request.header.If-Match"),
         },
         **_problems(
-            *_SESSION_PROBLEMS,
+            *_CHANGE_PROBLEMS,
             *_BODY_PROBLEMS,
             ProblemKind.PRECONDITION_REQUIRED,
             ProblemKind.MALFORMED_IF_MATCH,
             ProblemKind.MALFORMED_FRAGMENT,
-            ProblemKind.UNSUPPORTED_FRAGMENT,
             ProblemKind.PRECONDITION_FAILED,
-            ProblemKind.TOO_MANY_REQUESTS,
             Accept_Patch=FRAGMENT_TYPE,
         ),
     },
@@ -320,7 +325,7 @@ DELETE: Described = {
     "dependencies": [BEARER],
     "responses": {
         200: {"description": "The session is over", "links": _links(_SAME_SESSION)},
-        **_problems(*_SESSION_PROBLEMS, ProblemKind.TOO_MANY_REQUESTS),
+        **_problems(*_CHANGE_PROBLEMS),
     },
     "openapi_extra": {"parameters": [SESSION_ID]},
 }
@@ -334,7 +339,7 @@ SESSION_STATUS: Described = {
             "description": "A snapshot, or the last one",
             "content": {"application/json": {"schema": _SNAPSHOT}},
         },
-        **_problems(ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.SESSION_UNKNOWN),
+        **_problems(*_STATUS_PROBLEMS),
     },
     "openapi_extra": {"parameters": [SESSION_ID]},
 }

@@ -9,6 +9,10 @@ ENDPOINT_PATH = "/p/webrtc"
 MAX_CHARACTERS = 200
 
 _SESSION_ID = re.compile(rf"({ENDPOINT_PATH}/+)(?!status\.json$)([^/]{{8}})[^/]*", re.IGNORECASE)
+_AUTHORITY = re.compile(r"^https?://[^/]*", re.IGNORECASE)
+"""Of a target in absolute form (RFC 9112, section 3.2.2). It may hold a password."""
+_LONG_WORD = re.compile(r"([A-Za-z0-9_-]{8})[A-Za-z0-9_-]{12,}")
+"""An id where it does not belong: someone took a path for another."""
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
@@ -20,5 +24,6 @@ def printable(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 
 def without_secrets(path: str) -> str:
-    """A path with the ids of sessions cut to 8 characters."""
-    return _SESSION_ID.sub(r"\1\2", path)
+    """A path with the ids of sessions, and whatever may be one, cut to 8 characters."""
+    path = _AUTHORITY.sub("", path)
+    return _LONG_WORD.sub(r"\1", _SESSION_ID.sub(r"\1\2", path))

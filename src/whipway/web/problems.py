@@ -29,13 +29,14 @@ class ProblemKind(Enum):
     """`code` of the problem document → status and title."""
 
     BAD_PARAMETER = (HTTPStatus.BAD_REQUEST, "A query parameter is missing or wrong")
-    MALFORMED_REQUEST = (HTTPStatus.BAD_REQUEST, "The request is not HTTP")
+    MALFORMED_REQUEST = (HTTPStatus.BAD_REQUEST, "The request is not HTTP as it should be")
     MALFORMED_SDP = (HTTPStatus.BAD_REQUEST, "The body is not an SDP offer")
     MALFORMED_FRAGMENT = (HTTPStatus.BAD_REQUEST, "The body is not an SDP fragment")
     MALFORMED_IF_MATCH = (HTTPStatus.BAD_REQUEST, "If-Match cannot be read")
     UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "Who is asking is not known")
     FORBIDDEN = (HTTPStatus.FORBIDDEN, "This is not allowed")
     EGRESS_REFUSED = (HTTPStatus.FORBIDDEN, "Streams may not be sent there")
+    ORIGIN_NOT_ALLOWED = (HTTPStatus.FORBIDDEN, "Pages from there may not do this")
     SESSION_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such session")
     METHOD_NOT_ALLOWED = (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not for this resource")
     BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
@@ -45,7 +46,6 @@ class ProblemKind(Enum):
     BODY_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type")
     UNSUPPORTED_OFFER = (HTTPStatus.UNPROCESSABLE_ENTITY, "The offer cannot be accepted")
-    UNSUPPORTED_FRAGMENT = (HTTPStatus.UNPROCESSABLE_ENTITY, "The SDP fragment cannot be used")
     PRECONDITION_REQUIRED = (HTTPStatus.PRECONDITION_REQUIRED, "If-Match is missing")
     TOO_MANY_REQUESTS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many requests from this address")
     TOO_MANY_SESSIONS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many sessions from this address")

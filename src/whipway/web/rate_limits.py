@@ -8,11 +8,11 @@ there are no windows with a rush at their edges, and an idle client's number is 
 import math
 import time
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whipway.config import LimitSettings
+from whipway.streams.sessions import address_group
 from whipway.web.paths import ENDPOINT_PATH
 from whipway.web.problems import Problem, ProblemKind, problem_document
 
@@ -42,7 +42,7 @@ class RateLimiter:
         """
         if not self._interval:
             return 0.0
-        client = _client(address)
+        client = address_group(address)
         self._forget(now)
         even_at = max(self._even_at.get(client, now), now)
         wait = even_at - now - self._slack
@@ -96,16 +96,3 @@ class RateLimits:
 
 def _is_whip(path: str) -> bool:
     return path == ENDPOINT_PATH or path.startswith(f"{ENDPOINT_PATH}/")
-
-
-def _client(address: str) -> str:
-    """Whom an address stands for: an IPv6 client has a whole /64 to choose from (RFC 4291, section 2.5.4)."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return f"{parsed.packed[:8].hex()}/64"

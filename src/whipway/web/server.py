@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from whipway.tcp import TCP_BACKLOG
 from whipway.web.http import HttpProtocol
 from whipway.web.tls import TlsFiles
 
@@ -48,6 +49,7 @@ class HttpServer(uvicorn.Server):
             await asyncio.get_running_loop().create_server(
                 self._make_protocol,
                 sock=self._sock,
+                backlog=TCP_BACKLOG,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT if self._tls else None,
             )

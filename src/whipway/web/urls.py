@@ -6,15 +6,27 @@ is what the proxy said). The Host header comes from a stranger, so it is used on
 
 import re
 from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import quote
 
 from fastapi import Request
 
 from whipway.web.publish_query import REDIRECTED
 
+MAX_PORT = 65535
+
 # RFC 9110, section 7.2, with the names and addresses of RFC 3986, section 3.2.2 that are in use.
-_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?")
+_QUERY = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
+"""What can stand in a header, without the sign that ends a query (RFC 3986, section 3.4)."""
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is what a Host header holds: a host name or IP address, perhaps a port."""
+    match = _HOST.fullmatch(text)
+    if match is None or int(match[2] or 0) > MAX_PORT:
+        return False
+    return match[1] is None or _is_ipv6(match[1])
 
 
 def base_url(request: Request, public_url: str | None) -> str:
@@ -26,13 +38,13 @@ def base_url(request: Request, public_url: str | None) -> str:
 
 def redirect_url(other: str, path: str, query: bytes) -> str:
     """The same path and query at another server, marked: who was sent on once is not sent on again."""
-    # Unchanged, byte for byte, but for what a header cannot hold.
-    return f"{other.rstrip('/')}{path}?{quote(query, safe=_VISIBLE)}&{REDIRECTED}=1"
+    # Unchanged, byte for byte, but for what a URL in a header cannot hold.
+    return f"{other.rstrip('/')}{path}?{quote(query, safe=_QUERY)}&{REDIRECTED}=1"
 
 
 def _host(request: Request) -> str:
     fields = request.headers.getlist("host")
-    if len(fields) == 1 and _HOST.fullmatch(fields[0]):
+    if len(fields) == 1 and is_host(fields[0]):
         return fields[0]
     return _server_address(request.scope.get("server"))
 
@@ -42,4 +54,12 @@ def _server_address(server: Sequence[object] | None) -> str:
     host, port = server or ("", None)
     text = f"[{host}]" if ":" in str(host) else f"{host}"
     text += "" if port is None else f":{port}"
-    return text if _HOST.fullmatch(text) else "localhost"
+    return text if is_host(text) else "localhost"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True

@@ -48,7 +48,6 @@ _CREATE_REFUSALS = {
 }
 _UPDATE_REFUSALS = {
     "malformed": ProblemKind.MALFORMED_FRAGMENT,
-    "unsupported": ProblemKind.UNSUPPORTED_FRAGMENT,
     "stale": ProblemKind.PRECONDITION_FAILED,
 }
 
@@ -109,14 +108,15 @@ class _Whip:
         offer = await read_text(request, OFFER)
         client = request.client.host if request.client else ""
         bearer = self._guard.bearer(request)
-        await self._guard.authorize(
-            principal, PublishAttempt(query.stream_name, query.stream_url, client, bearer)
-        )
+        name, url = query.stream_name, query.stream_url
         try:
+            # Before a callback hears of it. Whether the offer is good and the stream free is known later.
+            await self._directory.check(stream_name=name, stream_url=url, client=client)
+            await self._guard.authorize(principal, PublishAttempt(name, url, client, bearer))
             created = await self._directory.create(
                 offer=offer,
-                stream_name=query.stream_name,
-                stream_url=query.stream_url,
+                stream_name=name,
+                stream_url=url,
                 audio_bitrate=query.audio_bitrate,
                 client=client,
                 credential=self._guard.digest(request),
@@ -180,11 +180,9 @@ class _Whip:
         """The same, if the session goes on. Raises Problem (410) too."""
         session_id = await self._require_known(request)
         try:
-            snapshot = await self._directory.describe(session_id)
-        except SessionNotFound as error:
+            self._directory.require_live(session_id)
+        except (SessionNotFound, SessionOver) as error:
             _raise_gone(error)
-        if snapshot["state"] == "ended":
-            raise _over(snapshot["detail"] or snapshot["reason"])
         return session_id
 
     def _created(self, request: Request, created: SessionCreated) -> Response:

@@ -35,10 +35,15 @@ class Names(NamedTuple):
     """Without the publisher's arguments, which may be secrets."""
     stream_key: str
     """The same for two sessions that would publish one stream."""
+    logged_name: str
+    """The stream's name as logs may hold it."""
 
 
 class Broadcast:
-    """Drives one session. `on_ended` is called once, when everything is released."""
+    """Drives one session. `on_ended` is called once, when everything is released.
+
+    `conceal` takes the publisher's secrets out of what an RTMP server says.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Broadcast:
         send_datagram: SendDatagram,
         on_ended: Callable[["Broadcast", Ended], None],
         names: Names,
+        conceal: Callable[[str], str],
     ) -> None:
         self.session = session
         self.names = names
@@ -61,6 +67,7 @@ class Broadcast:
         self._sink: SinkConnection | None = None
         self._send_datagram = send_datagram
         self._on_ended = on_ended
+        self._conceal = conceal
         self._released = False
         self._log = structlog.get_logger("broadcast").bind(session=names.session_id[:8])
 
@@ -106,7 +113,7 @@ class Broadcast:
         drops = snapshot["drops"]
         for reason, count in self._muxer.drops.items():
             drops[reason.value] = drops.get(reason.value, 0) + count
-        snapshot["sinks"] = [_describe_sink(self._sink)] if self._sink else []
+        snapshot["sinks"] = [self._describe_sink(self._sink)] if self._sink else []
         return snapshot
 
     def _relay(self, unit: AccessUnit | AudioFrame) -> None:
@@ -120,8 +127,9 @@ class Broadcast:
     def _on_sink_event(self, event: SinkEvent) -> None:
         match event:
             case SinkPublishing():
-                self._log.info("publishing", stream=self.names.stream_name)
-            case SinkFailed(reason, detail):
+                self._log.info("publishing", stream=self.names.logged_name)
+            case SinkFailed(reason, words):
+                detail = self._conceal(words)
                 self._log.warning("sink failed", reason=reason, detail=detail)
                 self.end(EndReason.SINK_FAILED, detail)
             case _:
@@ -141,14 +149,13 @@ class Broadcast:
             finally:
                 self._on_ended(self, ended)
 
-
-def _describe_sink(connection: SinkConnection) -> dict[str, Any]:
-    sink = connection.machine
-    return {
-        "state": sink.state.value,
-        "detail": sink.detail,
-        "bytes": sink.bytes_sent,
-        "frames": sink.frames_sent,
-        "frames_skipped": sink.frames_skipped,
-        "backlog_bytes": connection.backlog_bytes,
-    }
+    def _describe_sink(self, connection: SinkConnection) -> dict[str, Any]:
+        sink = connection.machine
+        return {
+            "state": sink.state.value,
+            "detail": self._conceal(sink.detail),
+            "bytes": sink.bytes_sent,
+            "frames": sink.frames_sent,
+            "frames_skipped": sink.frames_skipped,
+            "backlog_bytes": connection.backlog_bytes,
+        }

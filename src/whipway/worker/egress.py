@@ -6,22 +6,24 @@ names are resolved here, each address is judged, and whoever connects uses these
 name. The IANA registries of special-purpose addresses (RFC 6890) say what is public.
 """
 
-import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import islice
+
+from whipway.worker.name_lookup import NameLookup
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+IsLocal = Callable[[IpAddress], bool]
 
 MAX_ADDRESSES = 8
 """More are not tried in the time that there is."""
-RESOLVE_TIMEOUT = 5.0
-"""Seconds. A resolver that answers later leaves too little of the time for connecting."""
 PUBLIC = "public"
-"""The entry that stands for every public address."""
+"""The entry that stands for every public address, except those of this machine."""
+_DISCARD_PORT = 9
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
 """All that IANA gives out so far (RFC 4291, section 2.4). Outside lie addresses that only look harmless, such
@@ -44,12 +46,25 @@ class EgressRefused(Exception):
     """No address of a host is allowed. The message is one sentence for the person who wrote the URL."""
 
 
+def is_local(address: IpAddress) -> bool:
+    """Whether this machine itself has an address: what it sends there, it sends from there."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Connecting a UDP socket sends nothing; it only makes the kernel choose the source address.
+            probe.connect((str(address), _DISCARD_PORT))
+            return ip_address(probe.getsockname()[0]) == address
+    except OSError:  # There is no way there.
+        return False
+
+
 class EgressPolicy:
     """Which hosts may be sent to.
 
     `allow` holds host names and `*.name`, which are trusted whatever they resolve to, addresses, networks
     and "public"; empty, it means "public". `own` are IP addresses and ports of this server's own, allowed in
-    any case; a wildcard address stands for loopback. Raises ValueError for an entry that is none of these.
+    any case; a wildcard address stands for loopback of its version, that of IPv6 for both versions. Raises
+    ValueError for an entry that is none of these.
     """
 
     def __init__(
@@ -58,9 +73,13 @@ class EgressPolicy:
         *,
         own: Sequence[tuple[str, int]] = (),
         resolve: Resolve | None = None,
+        is_local: IsLocal = is_local,
     ) -> None:
         self._own = [(ip_address(address), port) for address, port in own]
-        self._resolve = resolve or _resolve
+        lookup = NameLookup()
+        self._resolve = resolve or lookup.find
+        self._resolve_for_check = resolve or lookup.find_for_check
+        self._is_local = is_local
         self._public = not allow
         self._networks: list[IpNetwork] = []
         self._names: set[str] = set()
@@ -74,23 +93,30 @@ class EgressPolicy:
 
         Raises `EgressRefused` when none is allowed, OSError when the name does not resolve.
         """
+        return await self._find(host, port, self._resolve)
+
+    async def check(self, host: str, port: int) -> None:
+        """Raise as `addresses` does, and OSError where names of strangers keep the resolver busy already."""
+        await self._find(host, port, self._resolve_for_check)
+
+    async def _find(self, host: str, port: int, resolve: Resolve) -> list[str]:
         host = _normalize(host)
         literal = _parse_address(host)
-        found = [literal] if literal else [ip_address(text) for text in await self._resolve(host, port)]
+        found = [literal] if literal else [ip_address(text) for text in await resolve(host, port)]
         if not found:
             raise OSError("the name has no address")
         is_trusted = host in self._names or host.endswith(self._domains)
         # Each once: an address and its IPv4-mapped form are the same host.
         each = dict.fromkeys(map(_unmap, found))
-        allowed = [str(address) for address in each if is_trusted or self._allows(address, port)]
-        if not allowed:
+        allowed = (str(address) for address in each if is_trusted or self._allows(address, port))
+        if not (chosen := list(islice(allowed, MAX_ADDRESSES))):
             # Not the addresses: whoever may publish is not to learn how names resolve in here.
             verb = "is" if literal else "resolves to"
             raise EgressRefused(
                 f"{host} {verb} an address that this server does not send to;"
                 " its operator can allow it by egress.allow"
             )
-        return allowed[:MAX_ADDRESSES]
+        return chosen
 
     def _add(self, entry: str) -> None:
         if entry == PUBLIC:
@@ -108,8 +134,18 @@ class EgressPolicy:
         return (
             any(port == own_port and _covers(own, address) for own, own_port in self._own)
             or any(address in network for network in self._networks)
-            or (self._public and _is_public(address))
+            or (self._public and self._is_public(address))
         )
+
+    def _is_public(self, address: IpAddress) -> bool:
+        """Whether it is everybody's to reach; what listens on this machine may be for its own networks."""
+        if isinstance(address, IPv6Address):
+            if address in _NAT64:
+                return self._is_public(IPv4Address(address.packed[-4:]))
+            if address not in _GLOBAL_UNICAST:
+                return False
+        is_special = address.is_multicast or any(address in network for network in _NEVER_PUBLIC)
+        return address.is_global and not is_special and not self._is_local(address)
 
 
 def _normalize(host: str) -> str:
@@ -118,11 +154,16 @@ def _normalize(host: str) -> str:
 
 
 def _parse_address(text: str) -> IpAddress | None:
-    # The standard form alone. Others (127.1, 0x7f.1, 2130706433) are left to the resolver, which knows them.
     try:
         return ip_address(text)
     except ValueError:
+        pass
+    try:
+        # Other forms that connecting would take for an address: 127.1, 0x7f.1, 2130706433. Nobody is asked.
+        found = socket.getaddrinfo(text, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):  # The latter: no name either.
         return None
+    return ip_address(found[0][4][0])
 
 
 def _parse_network(text: str) -> IpNetwork | None:
@@ -138,26 +179,7 @@ def _unmap(address: IpAddress) -> IpAddress:
 
 
 def _covers(own: IpAddress, address: IpAddress) -> bool:
-    return address.is_loopback if own.is_unspecified else address == own
-
-
-def _is_public(address: IpAddress) -> bool:
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return _is_public(IPv4Address(address.packed[-4:]))
-        if address not in _GLOBAL_UNICAST:
-            return False
-    is_special = address.is_multicast or any(address in network for network in _NEVER_PUBLIC)
-    return address.is_global and not is_special
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        raise OSError(f"the name was not resolved in {RESOLVE_TIMEOUT:.0f} s") from None
-    except UnicodeError:  # An empty label, or one that is too long.
-        raise OSError("this is no name that DNS can know") from None
-    return [str(address[0]) for *_, address in found]
+    if own.is_unspecified:
+        # A socket bound to "::" takes IPv4 as well, one bound to "0.0.0.0" nothing else.
+        return address.is_loopback and address.version <= own.version
+    return address == own

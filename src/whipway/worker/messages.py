@@ -73,7 +73,7 @@ class SessionCreated:
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused:
-    """Reply: nothing was created or ended. `kind`: "malformed", "unsupported", "busy" or "full"."""
+    """Reply: nothing was created or ended. `kind`: "malformed", "unsupported", "busy" or "draining"."""
 
     session_id: str
     kind: str
@@ -92,7 +92,7 @@ class IceUpdated:
 
 @dataclass(frozen=True, slots=True)
 class IceNotUpdated:
-    """Reply: nothing has changed. `kind`: "malformed", "unsupported", or "stale": no entity tag matched."""
+    """Reply: nothing has changed. `kind`: "malformed", or "stale": no entity tag matched."""
 
     session_id: str
     kind: str

@@ -3,9 +3,10 @@
 import errno
 import socket
 
+from whipway.tcp import TCP_BACKLOG
+
 UDP_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel: a key frame of several streams at once must fit while the loop does something else."""
-TCP_BACKLOG = 512
 MAX_ATTEMPTS = 16
 """At a port that is free for UDP and TCP alike; the first one nearly always is."""
 

@@ -3,14 +3,16 @@
 Clients whose UDP is blocked connect to the same port number by TCP; this side only listens ("passive").
 A connection is an address like any other to the worker, a tuple of three: host, port and a number that is
 never given out again, so that nothing which is meant for a connection that is gone reaches its successor.
-There is no task and no queue here: frames go on as they are read, in one list, and what a peer does not
-take is dropped, as it would be on the way of a datagram. Whoever connects has ten seconds to prove by an ICE
-check that a session is meant, of which the worker tells by `adopt`.
+There is no task here: frames go on as they are read, in one list, and what a peer does not take is dropped,
+as it would be on the way of a datagram. A connection that brings more than one batch at once is not read from
+until all of it is handed over, and each turn of the loop takes one batch of one such connection. Whoever
+connects has ten seconds and a few datagrams to prove by an ICE check that a session is meant, of which the
+worker tells by `adopt`.
 """
 
 import asyncio
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import cast
 
@@ -19,9 +21,18 @@ import structlog
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.framing import Deframer, frame
 from whipway.protocol.ice import Address
-from whipway.tcp import keep_alive
+from whipway.tcp import TCP_BACKLOG, keep_alive
 
+MAX_BATCH = 100
+"""Frames taken from one read: about a millisecond of work. The largest read of uvloop (250 KiB) always holds
+more, even of the largest frames: so it ends by a pause, without which as much again would be read in the same
+turn of the loop, up to 32 times."""
 MAX_CONNECTIONS = 2000
+"""Of sessions."""
+MAX_STRANGERS = 256
+"""Connections that no session has adopted. One that is meant lives as such for a round trip."""
+MAX_STRANGER_DATAGRAMS = 32
+"""A client repeats its first check some 20 times a second while the answer is on its way."""
 ADOPT_TIMEOUT = 10.0
 """Seconds from the connection to the first ICE check of a session, which a client sends at once."""
 CLOSE_TIMEOUT = 5.0
@@ -45,20 +56,25 @@ class TcpMedia:
         self.receive = receive
         self.drops = drops
         self._listener = listener
+        self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._is_open = True
         self._last_number = 0
         self._connections: dict[Address, _Connection] = {}
         self._strangers: dict[Address, _Connection] = {}
         """Those among them that no session has adopted, the oldest first."""
+        self._waiting: deque[_Connection] = deque()
+        """Those that have more to hand over, and are not read from meanwhile."""
 
     async def start(self) -> None:
         """Begin to accept connections."""
         # Accepted connections inherit all of it.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(self._listener)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), sock=self._listener)
+        # The loop calls listen() once more.
+        self._server = await self._loop.create_server(
+            lambda: _Connection(self), sock=self._listener, backlog=TCP_BACKLOG
+        )
 
     def send(self, data: bytes, addr: Address) -> None:
         """Send a datagram; dropped when the connection is gone or its peer does not take what is written."""
@@ -69,7 +85,7 @@ class TcpMedia:
         """A session has this address: the connection may stay."""
         connection = self._strangers.pop(addr, None)
         if connection is not None and not connection.is_closing():
-            connection.set_limit(None)
+            connection.settle()
 
     def release(self, addr: Address) -> None:
         """The session of this address is over: close once what is written is taken, or soon in any case."""
@@ -90,10 +106,10 @@ class TcpMedia:
         """The address of a new connection, an empty one when it cannot stay."""
         if not self._is_open:  # It was accepted just before.
             return ()
-        if len(self._connections) >= MAX_CONNECTIONS:
-            if not self._strangers:
-                return ()
-            # Else a few thousand idle connections would keep every client out for ten seconds.
+        if len(self._connections) - len(self._strangers) >= MAX_CONNECTIONS:
+            return ()
+        if len(self._strangers) >= MAX_STRANGERS:
+            # Else a few hundred idle connections would keep every client out for ten seconds.
             next(iter(self._strangers.values())).abort()
         self._last_number += 1
         addr = (host, port, self._last_number)
@@ -105,6 +121,22 @@ class TcpMedia:
         self._connections.pop(addr, None)
         self._strangers.pop(addr, None)
 
+    def wait(self, connection: "_Connection") -> None:
+        """Have this connection, which is paused, go on with what it has in the turns to come."""
+        self._waiting.append(connection)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        connection = self._waiting[0]
+        if connection.hand_over():
+            self._waiting.rotate(-1)
+        else:
+            self._waiting.popleft()
+            connection.resume()
+        if self._waiting:
+            self._loop.call_soon(self._go_on)
+
 
 class _Connection(asyncio.Protocol):
     """One connection. Its address is empty before it is made, and when it was not admitted."""
@@ -115,6 +147,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._addr: Address = ()
         self._deframer = Deframer()
+        self._is_stranger = True
+        self._datagrams = 0  # that came while it is one
         self._limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -127,16 +161,9 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._addr:
-            return
-        try:
-            datagrams = self._deframer.receive_data(data)
-        except ParseError as error:
-            self._media.drops[error.reason] += 1
-            self.abort()
-            return
-        if datagrams:
-            self._hand_over(datagrams)
+        if self._addr and self.hand_over(data):
+            self._transport.pause_reading()
+            self._media.wait(self)
 
     def eof_received(self) -> None:
         # ICE has no use for a connection of one direction. The session learns of it by silence, if at all.
@@ -145,6 +172,33 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.set_limit(None)
         self._media.forget(self._addr)
+
+    def hand_over(self, data: bytes = b"") -> bool:
+        """Hand one batch over, of `data` and what waits; tell whether more waits behind it."""
+        if self.is_closing():
+            return False
+        limit = MAX_STRANGER_DATAGRAMS if self._is_stranger else MAX_BATCH
+        try:
+            datagrams = self._deframer.receive_data(data, limit)
+        except ParseError as error:
+            self._media.drops[error.reason] += 1
+            self.abort()
+            return False
+        if datagrams:
+            self._receive(datagrams)
+        if self._is_stranger:
+            self._judge(len(datagrams))
+        return self._deframer.has_more and not self.is_closing()
+
+    def resume(self) -> None:
+        """Read on after a pause."""
+        if not self.is_closing():
+            self._transport.resume_reading()
+
+    def settle(self) -> None:
+        """It belongs to a session from now on."""
+        self._is_stranger = False
+        self.set_limit(None)
 
     def send(self, data: bytes) -> None:
         """Write a frame, unless too much waits already."""
@@ -172,12 +226,18 @@ class _Connection(asyncio.Protocol):
         self._media.forget(self._addr)
         self._transport.abort()
 
-    def _hand_over(self, datagrams: list[bytes]) -> None:
+    def _receive(self, datagrams: list[bytes]) -> None:
         try:
             self._media.receive(datagrams, self._addr)
         except Exception:
             # A bug: this connection ends, the others never notice.
             log.exception("media connection failed")
+            self.abort()
+
+    def _judge(self, datagrams: int) -> None:
+        """Cut a stranger that goes on and on without a check; empty frames count where there are many."""
+        self._datagrams += datagrams
+        if self._deframer.has_more or self._datagrams > MAX_STRANGER_DATAGRAMS:
             self.abort()
 
 

@@ -11,6 +11,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import structlog
 
@@ -19,7 +20,7 @@ from whipway.media.transcoder import Transcoder
 from whipway.protocol.dtls import generate_certificate
 from whipway.protocol.ice import TCP_ADDRESS_PARTS, Address
 from whipway.protocol.rtmp.client import Publisher
-from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.protocol.rtmp.url import loggable_name, parse_rtmp_url
 from whipway.protocol.sdp.answer import NegotiationError, TrackDescription
 from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.relay.muxer import Muxer
@@ -29,6 +30,7 @@ from whipway.session.events import Ended, EndReason
 from whipway.session.ice_session import StaleTag
 from whipway.session.session import Timeouts
 from whipway.worker.broadcast import Broadcast, Names
+from whipway.worker.concealment import make_concealer
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
@@ -125,6 +127,8 @@ class Worker:
                 return SessionDescribed(session_id, broadcast.describe(self._loop.time()))
             case DescribeWorker():
                 return WorkerDescribed({reason.value: count for reason, count in sorted(self.drops.items())})
+            case _:
+                assert_never(message)
 
     def close(self) -> None:
         """End every session politely and stop. Idempotent."""
@@ -142,7 +146,7 @@ class Worker:
 
     def _create(self, request: CreateSession) -> Reply:
         if self._closed:
-            return SessionRefused(request.session_id, "full", "the server is stopping")
+            return SessionRefused(request.session_id, "draining", "the server is stopping")
         try:
             accepted = accept_offer(
                 request.offer,
@@ -166,7 +170,8 @@ class Worker:
             lambda on_event: _open_sink(request, on_event, self._egress),
             self._send,
             self._forget,
-            Names(request.session_id, request.stream_name.partition("?")[0], request.stream_key),
+            _make_names(request),
+            make_concealer(request.stream_name, parse_rtmp_url(request.stream_url)),
         )
         if holder is not None:
             # Not before everything that may be refused or go wrong. The RTMP server hears of this end first:
@@ -307,6 +312,15 @@ def _make_muxer(tracks: Sequence[TrackDescription], audio_bitrate: int) -> Muxer
         has_video=video is not None,
         make_transcoder=(lambda: Transcoder(bitrate=audio_bitrate)) if "audio" in kinds else None,
         parameter_sets=video.sprop_parameter_sets if video else (),
+    )
+
+
+def _make_names(request: CreateSession) -> Names:
+    return Names(
+        request.session_id,
+        request.stream_name.partition("?")[0],
+        request.stream_key,
+        loggable_name(request.stream_name, request.stream_url),
     )
 
 

@@ -111,8 +111,8 @@ async def hasty(origin: Origin, *wishes: Message) -> HastyClient:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Origin]:
-    running = OriginServer()
+async def serving(only_local_publishers: bool = False) -> AsyncIterator[Origin]:
+    running = OriginServer(only_local_publishers)
     listener = bind_tcp(HOST, 0)
     # Kept small so that little has to be sent until a player is slow.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
@@ -469,3 +469,88 @@ async def test_stop_does_not_wait_for_who_does_not_read(
         await until(lambda: live.transport.get_write_buffer_size() > BIG)
     player.connected.resume_reading()
     await until(lambda: player.lost)
+
+
+async def test_what_was_not_started_is_stopped_all_the_same() -> None:
+    await OriginServer().stop()
+
+
+# Publishers of this machine only
+
+
+class Elsewhere:
+    """A transport between other addresses than it is."""
+
+    def __init__(self, transport: asyncio.Transport, ends: dict[str, object]) -> None:
+        self._transport = transport
+        self._ends = ends
+
+    def get_extra_info(self, name: str) -> object:
+        return self._ends[name]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+
+def move(monkeypatch: pytest.MonkeyPatch, peer: str | None, here: str | None) -> None:
+    """Have all connections come from `peer` to `here`."""
+    ends = {"peername": peer and (peer, 40000), "sockname": here and (here, 1935)}
+    connection_made = server.Connection.connection_made
+
+    def made(connection: server.Connection, transport: asyncio.Transport) -> None:
+        connection_made(connection, transport)
+        connection.transport = Elsewhere(transport, ends)  # type: ignore[assignment]
+
+    monkeypatch.setattr(server.Connection, "connection_made", made)
+
+
+@pytest.mark.parametrize(
+    ("peer", "here"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.1"),
+        ("::1", "::1"),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
+async def test_this_machine_may_publish(monkeypatch: pytest.MonkeyPatch, peer: str, here: str) -> None:
+    move(monkeypatch, peer, here)
+    async with serving(only_local_publishers=True) as origin:
+        await (await origin.publisher()).close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "here", "told"),
+    [
+        ("192.0.2.7", "192.0.2.1", "192.0.2.7"),
+        ("192.0.2.7", "127.0.0.1", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "::ffff:192.0.2.1", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::1", "2001:db8::7"),
+        (None, None, "None"),
+    ],
+)
+async def test_others_play_and_do_not_publish(
+    monkeypatch: pytest.MonkeyPatch, peer: str | None, here: str | None, told: str
+) -> None:
+    move(monkeypatch, peer, here)
+    async with serving(only_local_publishers=True) as origin:
+        with structlog.testing.capture_logs() as logs:
+            publisher = await RtmpPublisher.connect(origin.port, "one?key=secret")
+        assert publisher.failure is not None
+        assert publisher.failure.reason is FailureReason.BAD_NAME
+        assert "Publish by WHIP" in publisher.failure.detail
+        assert origin.server.streams == {}
+        refused = logs[0]
+        assert refused["event"] == "publisher refused: not on this machine"
+        assert (refused["stream"], refused["peer"]) == ("live/one", told)
+        await (await origin.waiting_player()).close()
+        await publisher.close()
+
+
+async def test_anybody_may_publish_where_it_is_so_set(
+    monkeypatch: pytest.MonkeyPatch, origin: Origin
+) -> None:
+    move(monkeypatch, "192.0.2.7", "192.0.2.1")
+    await (await origin.publisher()).close()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
-from whipway.protocol.framing import MAX_FRAME_BYTES, MAX_FRAMES_PER_READ, Deframer, frame
+from whipway.protocol.framing import MAX_FRAME_BYTES, Deframer, frame
 
 
 def test_a_frame_is_a_length_and_the_datagram() -> None:
@@ -40,25 +40,56 @@ def test_http_and_tls_are_no_frames(begin: bytes) -> None:
     assert caught.value.reason is DropReason.TCP_FRAME_MALFORMED
 
 
-@pytest.mark.parametrize("one", [b"\x00\x00", b"\x00\x01x"])
-def test_one_read_holds_so_many_frames_and_no_more(one: bytes) -> None:
+def test_what_a_limit_leaves_is_cut_by_the_next_calls() -> None:
     deframer = Deframer()
-    assert len(deframer.receive_data(one * MAX_FRAMES_PER_READ)) in (0, MAX_FRAMES_PER_READ)
-    with pytest.raises(ParseError) as caught:
-        deframer.receive_data(one * (MAX_FRAMES_PER_READ + 1))
-    assert caught.value.reason is DropReason.TCP_FRAME_MALFORMED
+    assert deframer.receive_data(b"".join(map(frame, (b"a", b"b", b"c", b"d"))) + b"\x00", 2) == [b"a", b"b"]
+    assert deframer.has_more
+    # More data may come in between: they are behind.
+    assert deframer.receive_data(b"\x01e", 1) == [b"c"]
+    assert deframer.has_more
+    assert deframer.receive_data() == [b"d", b"e"]
+    assert not deframer.has_more
+    assert deframer.receive_data() == []
 
 
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.lists(st.integers(0, 2500), max_size=8))
-def test_cuts_make_no_difference(datagrams: list[bytes], cuts: list[int]) -> None:
+def test_a_limit_that_all_keep_to_leaves_nothing() -> None:
+    deframer = Deframer()
+    assert deframer.receive_data(frame(b"a") + frame(b"b"), 2) == [b"a", b"b"]
+    assert not deframer.has_more
+    assert deframer.receive_data(frame(b"c") + b"\x00", 2) == [b"c"]
+    assert not deframer.has_more
+
+
+def test_empty_frames_count_for_the_limit() -> None:
+    deframer = Deframer()
+    assert deframer.receive_data(b"\x00\x00" * 4 + frame(b"a"), 3) == []
+    assert deframer.has_more
+    assert deframer.receive_data(max_frames=3) == [b"a"]
+
+
+def test_what_is_wrong_behind_the_limit_is_found_later() -> None:
+    deframer = Deframer()
+    assert deframer.receive_data(frame(b"a") + b"\xff\xff", 1) == [b"a"]
+    with pytest.raises(ParseError):
+        deframer.receive_data(max_frames=1)
+
+
+@given(
+    st.lists(st.binary(max_size=300), max_size=8),
+    st.lists(st.integers(0, 2500), max_size=8),
+    st.integers(1, 5),
+)
+def test_cuts_and_limits_make_no_difference(datagrams: list[bytes], cuts: list[int], limit: int) -> None:
     wire = b"".join(map(frame, datagrams))
     deframer = Deframer()
     found: list[bytes] = []
     start = 0
     for cut in [*sorted(cuts), len(wire)]:
-        found += deframer.receive_data(wire[start:cut])
+        found += deframer.receive_data(wire[start:cut], limit)
         start = max(start, cut)
-    assert found == datagrams
+    while deframer.has_more:
+        found += deframer.receive_data(max_frames=limit)
+    assert found == list(filter(None, datagrams))
 
 
 @given(st.lists(st.binary(max_size=100), max_size=8))

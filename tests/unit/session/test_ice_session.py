@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.network.virtual import make_network
 from tests.peers.whip_client import WhipClient
 
 from whipway.failures import DropReason, ParseError
@@ -126,7 +127,7 @@ class TestRestart:
     def test_credentials_may_stand_at_session_level_and_in_the_media(self):
         session, both = make_session(), credentials()
         assert session.update(f"{both}m=audio 9 RTP/AVP 0\r\na=mid:audio\r\n{both}", ["*"]).etag
-        assert session.update(f"{both}m=audio 9 RTP/AVP 0\r\na=mid:audio\r\n{both}", ["*"]).etag == ""
+        assert session.update(f"m=audio 9 RTP/AVP 0\r\na=mid:audio\r\n{both}", ["*"]).etag == ""
 
     def test_an_offer_of_one_medium_without_a_name(self):
         client = WhipClient(("video",))
@@ -145,6 +146,51 @@ class TestRestart:
         assert len(tags) == 2000
         assert len(session.ufrags) == 2
         assert session.candidates == 1
+
+
+class TestTheSameRestartAgain:
+    """The answer to the first request was lost."""
+
+    def test_it_gets_the_same_answer(self):
+        session, client = make_session(), WhipClient()
+        fragment = client.restart(UDP, MDNS)
+        update = session.update(fragment, ["*"])
+        ufrags = session.ufrags
+        assert [session.update(fragment, tags) for tags in (["*"], ["other", "*"])] == [update, update]
+        assert (session.etag, session.ufrags, session.generation) == (update.etag, ufrags, 1)
+        assert (session.candidates, session.candidates_discarded) == (1, 1)
+
+    def test_who_knows_the_tag_has_the_answer(self):
+        session, client = make_session(), WhipClient()
+        fragment, tag = client.restart(UDP), session.etag
+        update = session.update(fragment, [tag])
+        assert session.update(fragment, [update.etag]) == IceUpdate()
+        assert session.candidates == 2
+        with pytest.raises(StaleTag):
+            session.update(fragment, [tag])
+
+    def test_other_candidates_are_trickled(self):
+        session, client = make_session(), WhipClient()
+        session.update(client.restart(UDP), ["*"])
+        client.ufrag, client.pwd = client.pending.ufrag, client.pending.pwd
+        assert session.update(client.trickle(TCP), ["*"]) == IceUpdate()
+        assert session.candidates == 2
+
+    def test_an_earlier_one_is_another_restart(self):
+        session, client = make_session(), WhipClient()
+        first, second = client.restart(), client.restart()
+        updates = [session.update(fragment, ["*"]) for fragment in (first, second, first)]
+        assert len({update.etag for update in updates}) == session.generation == 3
+
+    def test_once_it_was_taken_up_there_is_nothing_to_repeat(self):
+        network = make_network(WhipClient())
+        client, ice = network.client, network.session.ice
+        fragment = client.restart(UDP)
+        client.take_restart(ice.update(fragment, ["*"]).fragment, 0.0)
+        network.run(0.5)
+        assert len(ice.ufrags) == 1
+        assert ice.update(fragment, ["*"]) == IceUpdate()
+        assert (ice.generation, ice.candidates) == (1, 2)
 
 
 class TestRefusals:

@@ -175,6 +175,21 @@ async def test_a_token_is_for_its_streams() -> None:
             assert not admission.may_manage(principal, name, URL)
 
 
+@pytest.mark.parametrize("way", ["static", "jwt"])
+async def test_a_stream_has_one_name_however_it_is_written(way: str) -> None:
+    """`cam` at `…/live/team` is where players find `team/cam` at `…/live`."""
+    inside = "rtmp://host/live/team"
+    settings = {"tokens": [entry("t0ken", "cam")]} if way == "static" else {"jwt_secret": SECRET}
+    async with admitting(**settings) as admission:
+        bearer = "t0ken" if way == "static" else signed(stream_name="cam")
+        principal = await admission.authenticate(bearer)
+        await admission.authorize(principal, attempt("cam"))
+        with pytest.raises(NotAllowed, match="of this name") as caught:
+            await admission.authorize(principal, attempt("cam", url=inside))
+        assert caught.value.wants_scope
+        assert not admission.may_manage(principal, "cam", inside)
+
+
 async def test_a_token_may_be_for_one_target() -> None:
     async with admitting(jwt_secret=SECRET) as admission:
         principal = await admission.authenticate(signed(stream_url=URL))

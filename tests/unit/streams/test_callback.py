@@ -30,6 +30,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 async def refusal(asked: PublishCallback, attempt: PublishAttempt = ATTEMPT) -> str:
     with pytest.raises(NotAllowed) as caught:
         await asked.ask(attempt)
+    # No other token would do.
+    assert not caught.value.wants_scope
     return caught.value.detail
 
 
@@ -64,6 +66,11 @@ def test_arguments_never_override_the_form(argument: str) -> None:
     form = callback_form(attempt, 5)
     assert [key for key, _ in form] == ["call", "name", "app", "addr", "clientid", "tcurl", "type", "names"]
     assert dict(form)["name"] == "one"
+
+
+def test_the_name_has_no_outer_slashes() -> None:
+    form = callback_form(PublishAttempt("//team/one/?x", "rtmp://host/live", "192.0.2.7", None), 1)
+    assert dict(form)["name"] == "team/one"
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 403, 500, 503])

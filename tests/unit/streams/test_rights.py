@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from whipway.streams.rights import Principal, Target, matches, parse_target
 
+URL = "rtmp://host/live"
+
 
 @pytest.mark.parametrize(
     ("pattern", "name", "fits"),
@@ -49,18 +51,36 @@ def test_many_stars_take_no_more_time() -> None:
 
 @pytest.mark.parametrize("name", ["one", "one?key=secret", "/one/", "one/?x"])
 def test_arguments_and_outer_slashes_do_not_count(name: str) -> None:
-    assert Principal(("two", "one")).may_name(name)
+    assert Principal(("two", "one")).may_name(name, URL)
 
 
 @pytest.mark.parametrize("name", ["three", "o", "one/more", "three?one"])
 def test_other_names_are_not_its_own(name: str) -> None:
-    assert not Principal(("two", "one")).may_name(name)
+    assert not Principal(("two", "one")).may_name(name, URL)
 
 
 def test_a_folder_is_none_of_the_streams_inside() -> None:
     # "team/" is published as "team".
-    assert not Principal(("team/*",)).may_name("team/")
-    assert Principal(("team/*",)).may_name("team/a")
+    assert not Principal(("team/*",)).may_name("team/", URL)
+    assert Principal(("team/*",)).may_name("team/a", URL)
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        ("live", "team/cam"),
+        ("live/team", "cam"),
+        ("live/team/", "/cam/"),
+        ("live//team", "cam"),
+        ("live/team?x=cam", "cam?y"),
+        ("other/team", "cam"),
+    ],
+)
+def test_what_follows_the_first_part_of_the_application_is_of_the_name(app: str, name: str) -> None:
+    url = f"rtmp://host/{app}"
+    assert Principal(("team/cam",)).may_name(name, url)
+    assert not Principal(("cam",)).may_name(name, url)
+    assert not Principal(("cam*", "team")).may_name(name, url)
 
 
 def test_targets_are_compared_by_where_they_lead() -> None:

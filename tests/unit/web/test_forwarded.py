@@ -140,7 +140,7 @@ def test_an_address_of_x_forwarded_for(line: str, address: str | None) -> None:
         ("[2001:db8::1]:80", True),
         ("under_score", True),
         ("live.example:65536", False),
-        ("live.example:", False),
+        ("live.example:", True),
         ("[2001::db8::1]", False),
         ("[]", False),
         ("user@live.example", False),
@@ -236,6 +236,29 @@ async def test_one_kind_is_read_and_the_other_is_the_clients() -> None:
     lines = ("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https"), ("forwarded", f"for={CLIENT}")
     assert await seen(*lines, kind="forwarded") == (CLIENT, "http", ["inside"])
     assert await seen(*lines, kind="x-forwarded") == ("192.0.2.1", "https", ["inside"])
+
+
+# Without proxies
+
+
+@pytest.mark.parametrize("trusted", [TRUSTED, []])
+@pytest.mark.parametrize(
+    ("peer", "client"),
+    [
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("testclient", "testclient"),
+    ],
+)
+async def test_a_client_has_one_name(peer: str, client: str, trusted: object) -> None:
+    line = ("x-forwarded-for", "192.0.2.1")
+    assert await seen(line, peer=peer, trusted=trusted) == (client, "http", ["inside"])
+
+
+async def test_a_proxy_by_its_ipv6_name() -> None:
+    assert (await seen(("x-forwarded-for", CLIENT), peer=f"::ffff:{PROXY}"))[0] == CLIENT
 
 
 # Bounds

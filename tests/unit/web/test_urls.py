@@ -33,8 +33,11 @@ def test_the_scheme_of_the_request() -> None:
         "a b",
         "\xff",
         "host:port",
-        "host:",
+        ":",
         "host:123456",
+        "host:65536",
+        "[::1::]",
+        "[1.2.3.4]",
         "user@host",
         "host/path",
         "a,b",
@@ -81,3 +84,9 @@ def test_a_redirect_keeps_the_query(other: str) -> None:
 def test_a_redirect_fits_a_header() -> None:
     url = redirect_url("https://other.example", "/p", b"a=\xff \r\n\x00\x7f")
     assert url == "https://other.example/p?a=%FF%20%0D%0A%00%7F&redirected=1"
+
+
+def test_a_redirect_does_not_end_in_the_middle() -> None:
+    """Behind a # is what a client keeps to itself: the mark would be lost, and the rest of the query."""
+    url = redirect_url("https://other.example", "/p", b"a=b#c&d#")
+    assert url == "https://other.example/p?a=b%23c&d%23&redirected=1"

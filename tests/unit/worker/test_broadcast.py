@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 from tests.peers.rtmp_client import HOST
 from tests.peers.rtmp_server import listening
 
@@ -12,8 +13,9 @@ from whipway.protocol.rtmp.client import Publisher
 from whipway.protocol.rtmp.url import parse_rtmp_url
 from whipway.relay import sink
 from whipway.relay.muxer import Muxer, Tag
-from whipway.relay.sink import Sink, SinkState
+from whipway.relay.sink import Sink, SinkPublishing, SinkState
 from whipway.session.events import Connected, Ended, EndReason, Event
+from whipway.worker import broadcast
 from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.sink_connection import SinkConnection
@@ -47,6 +49,9 @@ class Script:
     def request_keyframe(self) -> None:
         self.requests += 1
 
+    def silent_for(self, now: float) -> float | None:
+        return None
+
 
 class CountingMuxer(Muxer):
     """Counts what it is given."""
@@ -73,7 +78,8 @@ class Parts:
             self._make_sink,
             lambda data, addr: None,
             lambda broadcast, ended: self.ends.append(ended),
-            Names("one", "one", "host/live/one"),
+            Names("one", "one", "host/live/one", "on…"),
+            lambda words: words.replace("SECRET", "…"),
         )
 
     def _make_sink(self, on_event: object) -> SinkConnection:
@@ -147,3 +153,19 @@ async def test_a_sink_that_cannot_be_closed_keeps_nobody(monkeypatch: pytest.Mon
                 parts.broadcast.end(EndReason.DELETED)
         assert parts.ends == [Ended(EndReason.DELETED)]
         parts.connections[0].close()
+
+
+async def test_what_the_server_says_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "describe_session", lambda *args, **more: {"drops": {}})
+    async with listening() as listener:
+        parts = Parts(listener.port, Connected("profile"))
+        with structlog.testing.capture_logs() as logs:
+            parts.broadcast.pump()
+            parts.broadcast._on_sink_event(SinkPublishing())
+            parts.sinks[0].fail("bad_name", "Stream one?key=SECRET is busy")
+            parts.connections[0].drain()
+    assert [entry["event"] for entry in logs] == ["client connected", "publishing", "sink failed"]
+    assert logs[1]["stream"] == "on…" and logs[2]["detail"] == "Stream one?key=… is busy"
+    assert parts.ends == [Ended(EndReason.SINK_FAILED, "Stream one?key=… is busy")]
+    [described] = parts.broadcast.describe(0.0)["sinks"]
+    assert described["detail"] == "Stream one?key=… is busy"

@@ -50,11 +50,19 @@ def test_a_tcp_host_may_be_a_name() -> None:
 HOST = "127.0.0.1"
 
 
+def free_port() -> int:
+    """One that is free for UDP and TCP alike."""
+    udp, tcp = bind_media(HOST, 0, tcp=True)
+    assert tcp is not None
+    with udp, tcp:
+        port: int = udp.getsockname()[1]
+    return port
+
+
 @pytest.mark.parametrize("port", [0, None], ids=["any", "fixed"])
 def test_media_have_one_port_number_for_udp_and_tcp(port: int | None) -> None:
     if port is None:
-        with bind_udp(HOST, 0) as free:
-            port = free.getsockname()[1]
+        port = free_port()
     udp, tcp = bind_media(HOST, port, tcp=True)
     assert tcp is not None
     with udp, tcp:
@@ -66,7 +74,7 @@ def test_media_have_one_port_number_for_udp_and_tcp(port: int | None) -> None:
 
 
 def test_media_may_do_without_tcp() -> None:
-    udp, tcp = bind_media(HOST, 0, tcp=False)
+    udp, tcp = bind_media(HOST, free_port(), tcp=False)
     with udp:
         assert tcp is None
         bind_tcp(HOST, udp.getsockname()[1]).close()
@@ -102,7 +110,7 @@ def test_another_free_port_is_tried_while_tcp_has_it_taken(monkeypatch: pytest.M
     udp, tcp = bind_media(HOST, 0, tcp=True)
     assert tcp is not None
     with udp, tcp:
-        assert len(unlucky.ports) == 4
+        assert len(unlucky.ports) >= 4  # Others on this machine may have some as well.
         assert udp.getsockname()[1] == tcp.getsockname()[1] == unlucky.ports[-1]
 
 

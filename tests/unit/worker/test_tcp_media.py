@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,11 +11,11 @@ from tests.peers.waiting import until
 
 from whipway import tcp
 from whipway.failures import DropReason
-from whipway.protocol.framing import frame
+from whipway.protocol.framing import MAX_FRAME_BYTES, frame
 from whipway.protocol.ice import Address
 from whipway.worker import tcp_media
 from whipway.worker.sockets import bind_tcp
-from whipway.worker.tcp_media import MAX_BACKLOG_BYTES, TcpMedia
+from whipway.worker.tcp_media import MAX_BACKLOG_BYTES, MAX_BATCH, MAX_STRANGER_DATAGRAMS, TcpMedia
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +58,7 @@ class Stage:
 
     def __init__(self, host: str = HOST) -> None:
         self.received: list[tuple[list[bytes], Address]] = []
+        self.adopts = False  # whatever comes
         self.drops: Counter[DropReason] = Counter()
         self.media = TcpMedia(bind_tcp(host, 0), self.receive, self.drops)
         self.clients: list[Client] = []
@@ -64,6 +66,8 @@ class Stage:
 
     def receive(self, datagrams: list[bytes], addr: Address) -> None:
         self.received.append((datagrams, addr))
+        if self.adopts:
+            self.media.adopt(addr)
         if b"bug" in datagrams:
             raise RuntimeError("a bug")
 
@@ -86,6 +90,12 @@ class Stage:
         if adopted:
             self.media.adopt(addr)
         return client, addr
+
+    def datagrams(self, addr: Address) -> list[bytes]:
+        """All that came from there."""
+        return [
+            datagram for datagrams, came_from in self.received if came_from == addr for datagram in datagrams
+        ]
 
     @property
     def connections(self) -> dict[Address, Any]:
@@ -287,13 +297,183 @@ async def test_there_are_so_many_connections_and_no_more(
 
 
 async def test_the_oldest_stranger_makes_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp_media, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(tcp_media, "MAX_STRANGERS", 2)
     _, adopted = await stage.meet()
     oldest, _ = await stage.meet(adopted=False)
     _, second = await stage.meet(adopted=False)
     _, newest = await stage.meet(adopted=False)
     assert await oldest.read_to_end() == b""
     assert list(stage.connections) == [adopted, second, newest]
+
+
+async def test_strangers_take_no_place_of_a_session(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_media, "MAX_CONNECTIONS", 1)
+    for _ in range(2):
+        await stage.meet(adopted=False)
+    _, adopted = await stage.meet()
+    assert len(stage.connections) == 3
+    refused = await stage.connect()
+    assert await refused.read_to_end() == b""
+    assert list(stage.connections)[-1] == adopted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the length of the queue is read as Linux tells it")
+async def test_the_start_leaves_the_queue_of_the_listener_as_it_is(stage: Stage) -> None:
+    with bind_tcp(HOST, 0) as untouched:
+        assert queue_length(stage.media._listener) == queue_length(untouched)
+
+
+def queue_length(listener: socket.socket) -> int:
+    """tcpi_sacked, which of a listening socket is the number of connections that may wait (tcp(7))."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    return int.from_bytes(info[28:32], sys.byteorder)
+
+
+# More at once than one turn of the loop takes
+
+
+class Turns:
+    """Counts the turns of the loop while a `with` block runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._is_over = False
+
+    def __enter__(self) -> "Turns":
+        self._turn()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+
+    def _turn(self) -> None:
+        self.count += 1
+        if not self._is_over:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
+def numbered(count: int, size: int = 2) -> list[bytes]:
+    return [number.to_bytes(2, "big") + bytes(size - 2) for number in range(count)]
+
+
+@pytest.mark.parametrize(("count", "size"), [(20_000, 2), (1_500, MAX_FRAME_BYTES)])
+async def test_a_flood_leaves_turns_to_others_and_comes_in_order(stage: Stage, count: int, size: int) -> None:
+    client, addr = await stage.meet()
+    stage.received.clear()
+    datagrams = numbered(count, size)
+    in_turn: Counter[int] = Counter()
+    with Turns() as turns:
+        take = stage.media.receive
+
+        def receive(datagrams: list[bytes], addr: Address) -> None:
+            assert len(datagrams) <= MAX_BATCH
+            in_turn[turns.count] += len(datagrams)
+            take(datagrams, addr)
+
+        stage.media.receive = receive
+        await client.send(b"".join(map(frame, datagrams)))
+        await until(lambda: len(stage.datagrams(addr)) == count)
+    assert stage.datagrams(addr) == datagrams
+    # What was left of one read, and the begin of the next.
+    assert max(in_turn.values()) <= 2 * MAX_BATCH
+    await client.send(frame(b"more"))
+    await until(lambda: stage.datagrams(addr)[-1] == b"more")
+
+
+async def test_floods_take_turns(stage: Stage) -> None:
+    datagrams = numbered(10 * MAX_BATCH)
+    clients = [await stage.meet() for _ in range(3)]
+    stage.received.clear()
+    for client, _ in clients:
+        assert client.sock.send(b"".join(map(frame, datagrams))) == 4 * len(datagrams)
+    await until(lambda: all(stage.datagrams(addr) == datagrams for _, addr in clients))
+    # None of them is through before another one has had its turns.
+    ends = [max(at for at, (_, came) in enumerate(stage.received) if came == addr) for _, addr in clients]
+    assert max(ends) - min(ends) <= 2 * len(clients)
+
+
+async def test_the_end_of_a_connection_comes_after_what_waits(stage: Stage) -> None:
+    client, addr = await stage.meet()
+    stage.received.clear()
+    datagrams = numbered(10 * MAX_BATCH)
+    await client.send(b"".join(map(frame, datagrams)))
+    client.sock.shutdown(socket.SHUT_WR)
+    assert await client.read_to_end() == b""
+    assert stage.datagrams(addr) == datagrams
+
+
+@pytest.mark.parametrize("end", ["release", "abort", "close"])
+async def test_what_waits_is_gone_with_its_connection(stage: Stage, end: str) -> None:
+    client, addr = await stage.meet()
+    connection = stage.connections[addr]
+    ends = {
+        "release": lambda: stage.media.release(addr),
+        "abort": connection.abort,
+        "close": stage.media.close,
+    }
+    stage.received.clear()
+    take = stage.media.receive
+
+    def receive(datagrams: list[bytes], addr: Address) -> None:
+        take(datagrams, addr)
+        asyncio.get_running_loop().call_soon(ends[end])  # Before the next batch.
+
+    stage.media.receive = receive
+    await client.send(b"".join(map(frame, numbered(3 * MAX_BATCH))))
+    assert await client.read_to_end() == b""
+    await until(lambda: not stage.connections)
+    assert len(stage.datagrams(addr)) == MAX_BATCH
+
+
+async def test_a_bug_in_what_waits_ends_its_connection_alone(stage: Stage) -> None:
+    client, addr = await stage.meet()
+    other, other_addr = await stage.meet()
+    stage.received.clear()
+    with capture_logs() as logs:
+        await client.send(b"".join(map(frame, [*numbered(2 * MAX_BATCH), b"bug", *numbered(2 * MAX_BATCH)])))
+        assert await client.read_to_end() == b""
+    assert len(logs) == 1
+    assert len(stage.datagrams(addr)) == 3 * MAX_BATCH
+    await other.send(frame(b"well"))
+    await until(lambda: stage.datagrams(other_addr) == [b"well"])
+
+
+async def test_a_malformed_frame_in_what_waits_ends_its_connection(stage: Stage) -> None:
+    client, addr = await stage.meet()
+    stage.received.clear()
+    await client.send(b"".join(map(frame, numbered(2 * MAX_BATCH))) + b"\xff\xff")
+    assert await client.read_to_end() == b""
+    assert stage.drops == Counter({DropReason.TCP_FRAME_MALFORMED: 1})
+    assert len(stage.datagrams(addr)) == 2 * MAX_BATCH
+
+
+async def test_a_stranger_may_send_a_few_datagrams(stage: Stage) -> None:
+    client, addr = await stage.meet(adopted=False)
+    few = numbered(MAX_STRANGER_DATAGRAMS - 1)
+    await client.send(b"".join(map(frame, few)))
+    await until(lambda: len(stage.datagrams(addr)) == MAX_STRANGER_DATAGRAMS)
+    assert addr in stage.connections
+    await client.send(frame(b"one too many"))
+    assert await client.read_to_end() == b""
+    assert not stage.connections
+
+
+@pytest.mark.parametrize("datagram", [b"", b"check"])
+async def test_a_stranger_that_sends_many_at_once_is_cut(stage: Stage, datagram: bytes) -> None:
+    client = await stage.connect()
+    await client.send(frame(datagram) * (MAX_STRANGER_DATAGRAMS + 1))
+    assert await client.read_to_end() == b""
+    assert not stage.connections
+    assert sum(len(datagrams) for datagrams, _ in stage.received) <= MAX_STRANGER_DATAGRAMS
+
+
+async def test_who_is_adopted_meanwhile_is_none(stage: Stage) -> None:
+    stage.adopts = True
+    client = await stage.connect()
+    datagrams = numbered(10 * MAX_BATCH)
+    await client.send(b"".join(map(frame, datagrams)))
+    await until(lambda: stage.received and stage.datagrams(stage.received[0][1]) == datagrams)
+    assert len(stage.connections) == 1
 
 
 async def test_close_ends_everything_once(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from tests.peers.whip_client import WhipClient
 from whipway.failures import DropReason
 from whipway.media import flv
 from whipway.origin.server import OriginServer
-from whipway.protocol.rtmp.server import PublishEnded, PublishRequested
+from whipway.protocol.rtmp.server import PublishEnded, PublishRequested, ServerConnection
 from whipway.relay.muxer import Muxer
 from whipway.relay.sink import SinkState
 from whipway.session.events import EndReason
@@ -249,6 +249,27 @@ async def test_a_refusing_target_ends_the_session_with_its_words(served: Served)
     assert ended.reason == EndReason.SINK_FAILED
     assert ended.detail == "NetStream.Publish.BadName: The stream is published already."
     assert ended.snapshot["sinks"][0]["state"] == "failed"
+    await holder.close()
+
+
+async def test_the_words_of_a_target_hold_no_secrets(served: Served, monkeypatch) -> None:
+    words = "Stream live/one?key=S3CRET0 of rtmp://host/live?pass=S3CRET1 is busy"
+    refuse = ServerConnection.refuse_publish
+    monkeypatch.setattr(
+        ServerConnection,
+        "refuse_publish",
+        lambda machine, code, description: refuse(machine, code, words),
+    )
+    holder = await RtmpPublisher.connect(served.rtmp_port, "one")
+    url = f"rtmp://{HOST}:{served.rtmp_port}/live?pass=S3CRET1"
+    with structlog.testing.capture_logs() as logs:
+        await served.client("one", name="one?key=S3CRET0", url=url)
+        ended = await served.ended()
+    assert ended.detail == "NetStream.Publish.BadName: Stream live/one?… of rtmp://host/live?… is busy"
+    # The origin, which has been made to repeat them, is another server as a rule.
+    said = [entry for entry in logs if entry["event"] != "connection closed"]
+    assert [entry["event"] for entry in said] == ["client connected", "sink failed"]
+    assert "S3CRET" not in f"{ended}{said}"
     await holder.close()
 
 
@@ -695,7 +716,7 @@ async def test_a_closed_worker_takes_nobody(served: Served) -> None:
     served.worker.close()
     served.worker.close()
     refused = served.create("one", WhipClient().offer)
-    assert refused == SessionRefused("one", "full", "the server is stopping")
+    assert refused == SessionRefused("one", "draining", "the server is stopping")
 
 
 async def test_a_bug_at_shutdown_does_not_stop_it(served: Served, monkeypatch) -> None:

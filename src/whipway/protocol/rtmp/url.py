@@ -8,7 +8,7 @@ outside ASCII must come as DNS knows it ("xn--…"), an IPv6 address without a z
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_CHARACTERS = 2048
@@ -16,6 +16,10 @@ MAX_NAME_CHARACTERS = 1024
 MAX_HOST_CHARACTERS = 253
 """RFC 1035, 2.3.4: 255 octets on the wire, two of them for the first length and the root."""
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
+MAX_LOGGED_CHARACTERS = 12
+"""Longer names are cut in logs: with most services the name is the key to the channel."""
+_LOGGED_CHARACTERS = 8
+"""Of a name that is cut: enough to tell streams apart, too few to guess the rest from."""
 
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 """Labels as in RFC 1035, 2.3.1, and the underscore, which names inside container networks have."""
@@ -72,6 +76,40 @@ def check_stream_name(name: str) -> None:
     if len(name) > MAX_NAME_CHARACTERS:
         raise ValueError(f"is longer than {MAX_NAME_CHARACTERS} characters")
     _refuse_unprintable(name)
+
+
+def stream_path(app: str, stream_name: str) -> str:
+    """Where a server has a stream: application and name, without arguments and outer slashes.
+
+    It cannot tell where the one ends and the other begins: `live/team` with `cam` is `live` with `team/cam`.
+    """
+    return "/".join(part.partition("?")[0].strip("/") for part in (app, stream_name))
+
+
+def is_loopback_host(host: str) -> bool:
+    """RFC 6761, section 6.3, and the loopback addresses of both IP versions."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def loggable_name(stream_name: str, stream_url: str) -> str:
+    """A stream name as logs may hold it: without arguments and outer slashes, and short.
+
+    In full where the stream stays on this machine. A URL that cannot be read may lead anywhere.
+    """
+    name = stream_name.partition("?")[0].strip("/")
+    try:
+        stays_here = is_loopback_host(parse_rtmp_url(stream_url).host)
+    except ValueError:
+        stays_here = False
+    return name if stays_here else cut_name(name)
+
+
+def cut_name(name: str) -> str:
+    """The beginning of a name that is too long to be no secret; others as they are."""
+    return name if len(name) <= MAX_LOGGED_CHARACTERS else f"{name[:_LOGGED_CHARACTERS]}…"
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:

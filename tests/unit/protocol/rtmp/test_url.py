@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whipway.protocol.rtmp.url import RtmpUrl, check_stream_name, parse_rtmp_url
+from whipway.protocol.rtmp.url import RtmpUrl, check_stream_name, loggable_name, parse_rtmp_url, stream_path
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,38 @@ def test_any_text_is_split_or_refused(host: str) -> None:
         return
     assert url.host.isascii()
     assert parse_rtmp_url(url.tc_url) == url
+
+
+LONG = "live_12345_abcdefghijkl"
+OUT = "rtmp://rtmp.example/live"
+
+
+@pytest.mark.parametrize(
+    ("name", "logged"),
+    [
+        ("one", "one"),
+        ("one?key=secret", "one"),
+        ("twelve-chars", "twelve-chars"),
+        ("thirteen-char", "thirteen…"),
+        (LONG, "live_123…"),
+        (f"/{LONG}/?key=secret", "live_123…"),
+        (f"{'/' * 20}{LONG}", "live_123…"),
+        (f"team/{LONG}", "team/liv…"),
+        ("", ""),
+    ],
+)
+def test_logs_hold_the_beginning_of_a_name(name: str, logged: str) -> None:
+    assert loggable_name(name, OUT) == logged
+    for unreadable in ("", "rtmp://", "http://localhost/live", "rtmp://localhost:99999/live"):
+        assert loggable_name(name, unreadable) == logged
+    # Not worth a word to anybody, where it stays on this machine.
+    for here in ("rtmp://localhost/live", "rtmp://127.0.0.1:1936/live", "rtmps://[::1]/live"):
+        assert loggable_name(name, here) == name.partition("?")[0].strip("/")
+
+
+def test_a_server_has_a_stream_at_one_path() -> None:
+    for app, name in (("live", "team/cam"), ("live/team", "cam"), ("/live/?x/y", "/team/cam/?a/b")):
+        assert stream_path(app, name) == "live/team/cam"
 
 
 def test_stream_names_may_carry_publisher_arguments() -> None:
