@@ -5,6 +5,7 @@ Each time the recording of what left by RTMP holds every picture that the browse
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -103,6 +104,18 @@ def test_everything_goes_by_a_relay(
     usage = re.search(rf"peer usage: realm=<turn.test>, username=<{user}>, .* sp=(\d+),", turn.log)
     assert usage is not None, turn.log
     assert int(usage[1]) > sent
+
+
+def test_a_relay_that_nobody_names_is_not_waited_for(server: RunningServer, chromium_program: str) -> None:
+    with chromium(chromium_program) as browser:
+        page = PublishingPage(browser, server, stream_name=STREAM, relay="1")
+        began = time.monotonic()
+        told = page.wait_for("failed")
+        took = time.monotonic() - began
+        wait_until(lambda: reasons(server) == ["deleted"], END_TIMEOUT, "the end of the session")
+    assert "names no relay" in told and "relay=1" in told
+    # Far from the 15 s after which a path is given up.
+    assert took < 10.0
 
 
 def test_without_udp_it_publishes_by_tcp(
@@ -226,6 +239,11 @@ def publish(page: PublishingPage, seconds: float) -> int:
     page.scale_down(1)
     page.publish_for(seconds)
     return page.hold_video()
+
+
+def reasons(server: RunningServer) -> list[str]:
+    """Why sessions ended."""
+    return [entry["reason"] for entry in server.log if entry["event"] == "session ended"]
 
 
 def check_restart(page: PublishingPage) -> str:

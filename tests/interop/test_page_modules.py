@@ -86,6 +86,34 @@ def test_tries_end_with_the_interruption(page: Page) -> None:
     assert len(times(page, seconds=60)) == 2
 
 
+def test_nothing_starts_after_the_stop(page: Page) -> None:
+    page.evaluate(RECOVER, False)
+    page.evaluate("recovery.stop()")
+    page.evaluate("recovery.networkChanged()")
+    page.evaluate("recovery.broken({ patient: false })")
+    assert times(page, seconds=60) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "relays"),
+    [
+        (None, False),
+        ("<stun:a>; rel=ice-server", False),
+        (f"<{TURN}>; rel=ice-server", False),
+        (f"<stun:a>; rel=ice-server, <{TURN}>; rel=ice-server; {WITH_USER}", True),
+        (f"<TURNS:a>; rel=ice-server; {WITH_USER}", True),
+    ],
+)
+def test_a_relay_among_the_ice_servers(page: Page, header: str | None, relays: bool) -> None:
+    script = """
+    async (header) => {
+      const { hasRelay, readIceServers } = await import("/dashboard/link_header.js");
+      return hasRelay(readIceServers(header));
+    }
+    """
+    assert page.evaluate(script, header) is relays
+
+
 def test_a_restart_that_was_taken_gets_time_to_work(page: Page) -> None:
     page.evaluate(RECOVER, True)
     page.evaluate("recovery.broken({ patient: false })")

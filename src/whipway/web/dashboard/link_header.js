@@ -31,6 +31,11 @@ export function readIceServers(header) {
   });
 }
 
+/** Whether one of them relays. */
+export function hasRelay(iceServers) {
+  return iceServers.some(({ urls }) => TURN_SCHEMES.test(urls));
+}
+
 function isIceServer({ target, parameters }) {
   const relations = (parameters.get("rel") ?? "").toLowerCase().split(/\s+/);
   if (!relations.includes("ice-server") || !ICE_SCHEMES.test(target)) return false;

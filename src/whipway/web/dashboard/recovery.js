@@ -58,6 +58,7 @@ export class Recovery {
     else this.#wait(0);
   }
 
+  /** For good: whatever happens from now on, nothing is tried. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -65,6 +66,7 @@ export class Recovery {
 
   #wait(pause) {
     clearTimeout(this.#timer);
+    if (this.#stopped) return;
     this.#timer = setTimeout(() => this.#try(), pause);
   }
 

@@ -13,7 +13,7 @@
 
 import { Figures } from "./figures.js";
 import { offerFragment, readFragment, renewAnswer } from "./ice_fragment.js";
-import { readIceServers } from "./link_header.js";
+import { hasRelay, readIceServers } from "./link_header.js";
 import { createOffer, preferH264 } from "./offer.js";
 import { Recovery, watchNetwork } from "./recovery.js";
 import { WhipError, isGone, readProblem, readText, refusal, request } from "./whip_http.js";
@@ -123,6 +123,8 @@ export class WhipClient extends EventTarget {
     this.#enter("offering");
     const iceServers = await this.#postOffer(offer.sdp);
     this.#stopIfAsked();
+    // Nothing could ever get through: no need to wait for that.
+    if (this.#configuration.iceTransportPolicy === "relay" && !hasRelay(iceServers)) throw new WhipError("no-relay");
     this.#useIceServers(iceServers);
     this.#enter("connecting");
     await this.#applyAnswer(offer, this.#answer);

@@ -52,6 +52,10 @@ const WHIP_FAILURES = {
     "No way to the server for picture and sound",
     "The server agreed, but nothing gets through. Perhaps a firewall is in the way, or the server announces a wrong address.",
   ],
+  "no-relay": () => [
+    "The server names no relay",
+    "This page's address asks for a relay (relay=1), but the server named no TURN server. Open the page without it.",
+  ],
   "no-h264": () => ["This browser cannot send H.264", "RTMP needs it. Try Chrome, Edge or Safari."],
   lost: () => ["Connection lost", "Nothing gets through to the server any more. Press Start to try again."],
   "ended-by-server": (facts) => ["The server ended the stream", endWords(facts)],
@@ -96,7 +100,9 @@ export function sourceWords({ kind, cause }) {
 
 function refusedWords({ status, problem }) {
   const detail = sentence(problem.detail);
-  if (status === 401) return ["The server asks for an access token", detail || "Enter it under “Access token”."];
+  if (status === 401) {
+    return ["The server asks for an access token", `${detail} Enter it under “Access token”, then press Start.`.trim()];
+  }
   if (problem.code === "stream_busy") {
     return ["Somebody is already publishing this stream", "Wait until they stop, or choose another stream name."];
   }
