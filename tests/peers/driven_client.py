@@ -1,13 +1,14 @@
 """What a `WhipClient` needs on any transport: the loop's clock and a timer."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Self
 
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
 
 
-class DrivenClient:
+class DrivenClient(ABC):
     """Drives a client machine; tests call its methods and then `flush`, which depends on the transport."""
 
     def __init__(self, machine: WhipClient) -> None:
@@ -28,9 +29,9 @@ class DrivenClient:
         deadline = self.machine.deadline(now)
         self._timer = None if deadline is None else self._loop.call_at(deadline, self.run)
 
+    @abstractmethod
     def flush(self) -> None:
         """Send what the machine has to send."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Vanish without a word."""
