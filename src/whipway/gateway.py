@@ -17,6 +17,7 @@ import structlog
 
 from whipway.config import Settings, Token
 from whipway.origin.server import OriginServer
+from whipway.protocol.rtmp.url import is_loopback_host
 from whipway.streams.admission import Admission, make_admission
 from whipway.streams.sessions import SessionDirectory
 from whipway.streams.tokens import make_token
@@ -131,7 +132,7 @@ class Gateway:
         notes = []
         http = self._settings.http
         is_direct = http.public_url is None and not http.trusted_proxies
-        if is_direct and not _is_loopback(http.host) and self._settings.tls.cert is None:
+        if is_direct and not is_loopback_host(http.host) and self._settings.tls.cert is None:
             notes.append("HTTP is not encrypted: tokens can be read on their way. Set tls.cert and tls.key")
         if _is_exposed(self._settings) and self._admission is None:
             notes.append("Whoever reaches this server may publish: auth.enabled is off")
@@ -240,14 +241,7 @@ class _Sockets(NamedTuple):
 def _is_exposed(settings: Settings) -> bool:
     """Tell whether others than this machine can reach the HTTP server, directly or through a proxy."""
     http = settings.http
-    return http.public_url is not None or bool(http.trusted_proxies) or not _is_loopback(http.host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return http.public_url is not None or bool(http.trusted_proxies) or not is_loopback_host(http.host)
 
 
 def _raise_descriptor_limit() -> None:

@@ -7,7 +7,6 @@ request. They see HTTP alone: the server has WebSockets and lifespan events swit
 """
 
 import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whipway import __version__
 from whipway.config import IceServer, Settings
-from whipway.streams.admission import Admission
+from whipway.streams.admission import Admission, unix_time
 from whipway.streams.sessions import SessionDirectory
 from whipway.web import openapi
 from whipway.web.access_log import AccessLog
@@ -103,7 +102,7 @@ def _option_links(servers: Sequence[IceServer], guard: Guard) -> LinkSource:
     """The ICE servers for OPTIONS; credentials are for those who could publish."""
 
     async def links(scope: Scope) -> list[str]:
-        now = time.time()  # noqa: TID251 - TURN servers compare it with their own.
+        now = unix_time()  # TURN servers compare it with their own.
         every = ice_server_links(servers, now, secrets.token_hex(4))
         if any(map(is_secret, every)) and not await guard.is_authenticated(Request(scope)):
             return [link for link in every if not is_secret(link)]

@@ -5,7 +5,6 @@ must look like is decided in `publish_query`, `bodies` and `entity_tags`, who ma
 OPTIONS are answered around the routes (`methods`, `options`). `openapi` describes the operations.
 """
 
-import time
 from functools import partial
 from typing import Any, NoReturn
 
@@ -15,7 +14,7 @@ from starlette.convertors import StringConvertor, register_url_convertor  # code
 
 from whipway import __version__
 from whipway.config import Settings
-from whipway.streams.admission import PublishAttempt
+from whipway.streams.admission import PublishAttempt, unix_time
 from whipway.streams.sessions import (
     IceRefused,
     SessionDirectory,
@@ -209,7 +208,7 @@ class _Whip:
         return response
 
     def _add_ice_servers(self, response: Response, session_id: str) -> None:
-        now = time.time()  # noqa: TID251 - TURN servers compare it with their own.
+        now = unix_time()  # TURN servers compare it with their own.
         for link in ice_server_links(self._ice_servers, now, session_id[:8]):
             response.headers.append("Link", link)
 
