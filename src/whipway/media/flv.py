@@ -1,9 +1,10 @@
-"""FLV tag bodies of H.264 and AAC, as RTMP carries them (Adobe FLV 10.1, annex E.4).
+"""FLV tag bodies of H.264, AAC and Opus, as RTMP carries them (Adobe FLV 10.1, annex E.4).
 
 Writers make the bodies of audio and video messages and the onMetaData values; the 11-byte tag header of an
-FLV file is left out, RTMP has its own. Readers tell sequence headers and key frames apart for a server that
-keeps the last group of pictures; they also read the extended headers of Enhanced RTMP v2 (ExVideoTagHeader,
-ExAudioTagHeader), which foreign publishers may send. Readers never raise: what they cannot read is not one.
+FLV file is left out, RTMP has its own. Opus has the extended header of Enhanced RTMP v2 (ExAudioTagHeader).
+Readers tell sequence headers and key frames apart for a server that keeps the last group of pictures; they
+read all extended headers, which foreign publishers may send. Readers never raise: what they cannot read is
+not one.
 """
 
 from collections.abc import Iterable
@@ -33,12 +34,27 @@ PACKET_SEQUENCE_START: Final = 0
 PACKET_MOD_EX: Final = 7
 VIDEO_PACKET_MULTITRACK: Final = 6
 AUDIO_PACKET_MULTITRACK: Final = 5
+AUDIO_PACKET_CODED: Final = 1
 VIDEO_PACKETS_CODED: Final = (1, 3)
 """CodedFrames and CodedFramesX."""
 MAX_MOD_EX: Final = 8
 """Modifiers in front of a packet that are looked past; one is defined so far."""
 
+# Enhanced RTMP v2, ExAudioTagHeader: the format, the packet type, a FourCC; no rate, size and type.
+FOUR_CC_OPUS: Final = b"Opus"
+OPUS_SEQUENCE_HEADER: Final = bytes((EX_AUDIO_FORMAT << 4 | PACKET_SEQUENCE_START,)) + FOUR_CC_OPUS
+OPUS_FRAME: Final = bytes((EX_AUDIO_FORMAT << 4 | AUDIO_PACKET_CODED,)) + FOUR_CC_OPUS
+AUDIO_CODEC_OPUS: Final = int.from_bytes(FOUR_CC_OPUS, "big")
+"""Enhanced RTMP v2, onMetaData: audiocodecid may be a FourCC, read as a number."""
+
 ENCODER: Final = "Whipway"
+TRACK_METADATA: Final = frozenset(
+    ("width", "height", "videocodecid", "hasVideo", "videoTrackIdInfoMap")
+    + ("audiocodecid", "audiosamplerate", "audiosamplesize", "audiochannels", "stereo")
+    + ("hasAudio", "audioTrackIdInfoMap", "encoder")
+)
+"""Names in onMetaData that say which tracks there are: players believe them, so they have to be true. The
+frame rate is not among them: streams seldom tell it."""
 
 
 def avc_sequence_header(configuration: bytes) -> bytes:
@@ -63,6 +79,16 @@ def aac_frame(payload: bytes) -> bytes:
     return AAC_FRAME + payload
 
 
+def opus_sequence_header(head: bytes) -> bytes:
+    """The audio body that carries an OpusHead (Enhanced RTMP v2, SequenceStart)."""
+    return OPUS_SEQUENCE_HEADER + head
+
+
+def opus_frame(payload: bytes) -> bytes:
+    """The audio body of one Opus packet (Enhanced RTMP v2, CodedFrames)."""
+    return OPUS_FRAME + payload
+
+
 def metadata(
     *,
     width: int | None = None,
@@ -70,6 +96,7 @@ def metadata(
     frame_rate: float | None = None,
     sample_rate: int | None = None,
     channels: int = 2,
+    audio_codec: int = AUDIO_CODEC_AAC,
 ) -> dict[str, float | bool | str]:
     """The values of onMetaData (E.5): video if `width` and `height` are known, audio if `sample_rate` is."""
     values: dict[str, float | bool | str] = {}
@@ -78,7 +105,7 @@ def metadata(
         if frame_rate is not None:
             values["framerate"] = float(frame_rate)
     if sample_rate is not None:
-        values |= {"audiocodecid": float(AUDIO_CODEC_AAC), "audiosamplerate": float(sample_rate)}
+        values |= {"audiocodecid": float(audio_codec), "audiosamplerate": float(sample_rate)}
         values |= {"audiosamplesize": 16.0, "audiochannels": float(channels), "stereo": channels == 2}
     return values | {"encoder": ENCODER}
 

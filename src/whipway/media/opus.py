@@ -2,6 +2,8 @@
 
 Reads the table-of-contents byte and the frame lengths and nothing of the frames themselves: whatever passes
 here has the structure that section 3.4 demands, so that a decoder is only ever fed whole packets.
+For Opus that is passed on there is also what does not come by RTP: the identification header of RFC 7845, and
+packets to put into holes.
 
     0 1 2 3 4 5 6 7
    +-+-+-+-+-+-+-+-+
@@ -9,11 +11,15 @@ here has the structure that section 3.4 demands, so that a decoder is only ever 
    +-+-+-+-+-+-+-+-+
 """
 
+import struct
 from typing import Final
 
 from whipway.failures import DropReason, ParseError
 
 SAMPLE_RATE: Final = 48_000
+
+STEREO: Final = 0x04
+"""Of the TOC byte."""
 
 MAX_PACKET_SAMPLES: Final = 5_760
 """120 ms (RFC 6716, section 3.4, R5)."""
@@ -27,6 +33,38 @@ FRAME_SAMPLES: Final = (
     *(120, 240, 480, 960) * 4,  # CELT-only: 2.5, 5, 10, 20 ms
 )
 """Samples of one frame at 48 kHz by config number (RFC 6716, Table 2)."""
+
+SILENCE: Final = b"\xfc\xff\xfe"
+"""20 ms of digital silence in stereo: what libopus makes of zeros. The TOC byte says full-band CELT, 20 ms,
+stereo, one frame; the frame has the silence flag of RFC 6716, section 4.3."""
+
+FILLER_SAMPLES: Final = 960
+"""Duration of `SILENCE` and of what `concealment_packet` makes: 20 ms, as senders' packets have."""
+
+
+def opus_head(channels: int) -> bytes:
+    """The identification header (RFC 7845, section 5.1) of one stream, mono or stereo: mapping family 0.
+
+    The pre-skip is 0: what comes by RTP has no beginning that a decoder should leave out.
+    """
+    version, pre_skip, gain, family = 1, 0, 0, 0
+    return struct.pack("<8sBBHIhB", b"OpusHead", version, channels, pre_skip, SAMPLE_RATE, gain, family)
+
+
+def concealment_packet(previous: bytes) -> bytes:
+    """20 ms that have a decoder conceal the loss of what came behind `previous`: a frame of no bytes.
+
+    RFC 7845, section 4.1: a muxer should put such packets where some are missing, with the mode, bandwidth
+    and channels of the packet before.
+    """
+    config = previous[0] >> 3
+    if config < 12:  # SILK-only.
+        config = config & ~3 | 1
+    elif config < 16:  # Hybrid.
+        config |= 1
+    else:  # CELT-only.
+        config |= 3
+    return bytes((config << 3 | previous[0] & STEREO,))
 
 
 def packet_duration(payload: bytes) -> int:

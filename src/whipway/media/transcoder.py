@@ -6,7 +6,7 @@ encoder is `aac` with its `fast` coder, which at 128 kbit/s is nearer to the ori
 times as fast. PyAV cuts the sound into the encoder's frames of 1024 samples. Everything runs in the caller;
 nothing here waits.
 
-The AAC timeline is a row of samples whose positions are the times; `_place` says how it follows the given
+The AAC timeline is a row of samples whose positions are the times; `sound_row` says how it follows the given
 ones. An encoder's packet names the samples that come out when it is decoded right behind its predecessor, so
 the delay of the codec is in its times already; only the packet before the first sound, which primes decoders,
 is left out.
@@ -24,15 +24,12 @@ import av
 from whipway.failures import DropReason, ParseError
 from whipway.media.aac import audio_specific_config
 from whipway.media.opus import SAMPLE_RATE
+from whipway.media.sound_row import SoundRow, to_samples, to_us
 from whipway.media.unit import AudioFrame
 
 SAMPLE_FORMAT: Final = "fltp"
 LAYOUTS: Final = {1: "mono", 2: "stereo"}
 
-TOLERANCE_SAMPLES: Final = SAMPLE_RATE * 40 // 1000
-"""Nobody notices lips and sound this far apart (ITU-R BT.1359: sound may be 45 ms early)."""
-MAX_REPAIR_SAMPLES: Final = SAMPLE_RATE * 10
-"""A longer hole is a new beginning: no player waits for it, and filling 10 s costs 25 ms of CPU."""
 SILENCE_SAMPLES: Final = SAMPLE_RATE
 """Silence is fed in pieces of this size."""
 
@@ -83,7 +80,7 @@ class AacEncoder:
         if packets and not self._primed:
             self._primed = True
             del packets[0]
-        return [AacFrame(_to_us(packet.pts or 0), bytes(packet)) for packet in packets]
+        return [AacFrame(to_us(packet.pts or 0), bytes(packet)) for packet in packets]
 
 
 class Transcoder:
@@ -99,10 +96,7 @@ class Transcoder:
         decoder.sample_rate = SAMPLE_RATE
         decoder.layout = self._layout
         self._decoder = decoder
-        self._position: int | None = None
-        """Where the next sample goes, in samples since the zero of the media timeline."""
-        self._shift = 0
-        """What is added to given times since one fell far behind."""
+        self._row = SoundRow()
 
     def transcode(self, frame: AudioFrame) -> list[AacFrame]:
         """The AAC frames that this packet completes; their times never decrease.
@@ -118,7 +112,7 @@ class Transcoder:
             raise ParseError(DropReason.OPUS_MALFORMED, str(error)) from None
         frames: list[AacFrame] = []
         for sound in decoded:
-            frames += self._place(sound, _to_samples(frame.time_us))
+            frames += self._place(sound, to_samples(frame.time_us))
         return frames
 
     def fill(self, until_us: int, start_us: int) -> list[AacFrame]:
@@ -127,42 +121,21 @@ class Transcoder:
         Packets that come later continue the row. More than 10 s are skipped, as between packets.
         ParseError(OPUS_MALFORMED) when samples from before, still inside, turn out to be no numbers.
         """
-        if self._position is None:
-            self._position = _to_samples(start_us)
-        missing = _to_samples(until_us) - self._position
-        if missing > MAX_REPAIR_SAMPLES:
-            self._position += missing
-            return []
-        return self._silence(missing)
+        return self._silence(self._row.missing_until(to_samples(until_us), to_samples(start_us)))
 
     def flush(self) -> list[AacFrame]:
         """The frames still in the encoder. The end: nothing may be transcoded afterwards."""
         return self._encoder.encode(None)
 
     def _place(self, sound: av.AudioFrame, given: int) -> list[AacFrame]:
-        """Encodes the sound where the samples before it end, unless its time says otherwise.
-
-        Within the tolerance the row just continues. Up to 10 s off, it is mended: a hole is filled with
-        silence, sound that comes too early is left out. Beyond that the sound begins anew: at its time if
-        that is later, else, as times never decrease, where the row ends; later packets count from there.
-        """
-        if self._position is None:
-            self._position = given
-        error = given + self._shift - self._position
-        frames: list[AacFrame] = []
-        if error > MAX_REPAIR_SAMPLES:
-            self._position += error
-        elif error > TOLERANCE_SAMPLES:
-            frames = self._silence(error)
-        elif error < -MAX_REPAIR_SAMPLES:
-            self._shift -= error
-        elif error < -TOLERANCE_SAMPLES:
-            return frames
-        frames += self._encode(sound)
-        return frames
+        """Encodes the sound where the row wants it, behind silence for what is missing."""
+        missing = self._row.admit(given)
+        if missing is None:
+            return []
+        return self._silence(missing) + self._encode(sound)
 
     def _silence(self, samples: int) -> list[AacFrame]:
-        """Encodes so many samples of silence; none when negative."""
+        """Encodes so many samples of silence."""
         frames: list[AacFrame] = []
         while samples > 0:
             size = min(samples, SILENCE_SAMPLES)
@@ -175,15 +148,4 @@ class Transcoder:
         return frames
 
     def _encode(self, sound: av.AudioFrame) -> list[AacFrame]:
-        assert self._position is not None
-        position = self._position
-        self._position += sound.samples
-        return self._encoder.encode(sound, position)
-
-
-def _to_samples(time_us: int) -> int:
-    return time_us * SAMPLE_RATE // 1_000_000
-
-
-def _to_us(position: int) -> int:
-    return position * 1_000_000 // SAMPLE_RATE
+        return self._encoder.encode(sound, self._row.advance(sound.samples))

@@ -19,6 +19,8 @@ def test_video_bodies():
 def test_audio_bodies():
     assert flv.aac_sequence_header(b"\x11\x90") == b"\xaf\x00\x11\x90"
     assert flv.aac_frame(b"\x21\x10") == b"\xaf\x01\x21\x10"
+    assert flv.opus_sequence_header(b"OpusHead") == b"\x90OpusOpusHead"
+    assert flv.opus_frame(b"\xfc\xff\xfe") == b"\x91Opus\xfc\xff\xfe"
 
 
 def test_metadata_of_both_kinds():
@@ -44,6 +46,14 @@ def test_metadata_names_only_what_is_there():
     mono = flv.metadata(sample_rate=48000, channels=1)
     assert (mono["stereo"], mono["audiochannels"]) == (False, 1.0)
     assert "width" not in mono
+    # Enhanced RTMP v2: "FOURCC value is big endian relative to the underlying ASCII character sequence".
+    opus = flv.metadata(sample_rate=48000, audio_codec=flv.AUDIO_CODEC_OPUS)
+    assert opus["audiocodecid"] == float(0x4F707573)
+
+
+def test_what_metadata_say_of_tracks_is_reserved():
+    values = flv.metadata(width=1280, height=720, frame_rate=25, sample_rate=48000)
+    assert values.keys() - {"framerate"} <= flv.TRACK_METADATA
 
 
 NOTHING = (False, False)
@@ -92,8 +102,8 @@ AUDIO = [
     ("AAC frame", flv.aac_frame(b"\x21"), False),
     ("AAC cut", b"\xaf", False),
     ("MP3", b"\x2f\x00", False),
-    ("extended sequence start", b"\x90Opus" + b"OpusHead", True),
-    ("extended frame", b"\x91Opus\xfc", False),
+    ("extended sequence start", flv.opus_sequence_header(b"OpusHead"), True),
+    ("extended frame", flv.opus_frame(b"\xfc"), False),
     ("extended multichannel configuration", b"\x94Opus\x00\x02", False),
     ("modified sequence start", b"\x97\x02\x00\x00\x01\x00Opus", True),
     ("multitrack sequence start", b"\x95\x00Opus\x00", True),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.opus import packet_duration
+from whipway.media.opus import FILLER_SAMPLES, SILENCE, concealment_packet, opus_head, packet_duration
 
 MS = 48
 
@@ -101,6 +101,54 @@ def libopus() -> av.AudioCodecContext:
     decoder.sample_rate = 48000
     decoder.layout = "stereo"
     return decoder
+
+
+def decoded(codec: str, payloads: list[bytes]) -> list[tuple[int, bytes]]:
+    """Samples of each packet, and what they are."""
+    decoder = av.AudioCodecContext.create(codec, "r")
+    decoder.sample_rate = 48000
+    decoder.layout = "stereo"
+    packets = [decoder.decode(av.Packet(payload)) for payload in payloads]
+    return [(frame.samples, bytes(frame.planes[0])) for frames in packets for frame in frames]
+
+
+@pytest.mark.parametrize("codec", ["opus", "libopus"])
+def test_silence(codec: str):
+    assert packet_duration(SILENCE) == FILLER_SAMPLES
+    for samples, sound in decoded(codec, [SILENCE] * 3):
+        assert samples == FILLER_SAMPLES
+        assert not any(sound)
+
+
+def test_silence_is_what_libopus_makes_of_zeros():
+    encoder = av.AudioCodecContext.create("libopus", "w")
+    encoder.sample_rate = 48000
+    encoder.layout = "stereo"
+    encoder.format = "flt"
+    frame = av.AudioFrame(format="flt", layout="stereo", samples=FILLER_SAMPLES)
+    frame.sample_rate = 48000
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    assert [bytes(packet) for packet in encoder.encode(frame)] == [SILENCE]
+    # The identification header beside it; a pre-skip is for those who have the beginning.
+    head = bytes(encoder.extradata or b"")
+    assert opus_head(2) == head[:10] + b"\x00\x00" + head[12:]
+
+
+def test_identification_header():
+    # RFC 7845, section 5.1.
+    assert opus_head(1) == b"OpusHead" + bytes.fromhex("01 01 0000 80bb0000 0000 00")
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(0, 1), (3, 1), (4, 5), (11, 9), (12, 13), (15, 15), (16, 19), (23, 23), (28, 31)],
+)
+@pytest.mark.parametrize("stereo", [0, 4])
+def test_concealment_has_the_mode_of_the_packet_before(config: int, expected: int, stereo: int):
+    for code in range(4):
+        packet = concealment_packet(bytes((config << 3 | stereo | code, 1)))
+        assert packet == bytes((expected << 3 | stereo,))
+        assert packet_duration(packet) == FILLER_SAMPLES
 
 
 CODE_3 = st.tuples(st.integers(0, 31), st.integers(0, 255), st.binary(max_size=40)).map(

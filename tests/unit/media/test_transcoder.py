@@ -316,10 +316,10 @@ def follow(transcoder: Transcoder, packets: Packets) -> list[AacFrame]:
     for time_us, duration_us, payload in packets:
         aac = transcoder.transcode(AudioFrame(0, payload, time_us))
         out += aac
-        assert transcoder._position is not None
-        row_end_us = transcoder._position * 1_000_000 / RATE
+        assert transcoder._row.position is not None
+        row_end_us = transcoder._row.position * 1_000_000 / RATE
         assert abs(row_end_us - (time_us + duration_us)) <= 40_000 + 1
-        fed = transcoder._position - start
+        fed = transcoder._row.position - start
         # No more than two frames wait inside the encoder.
         assert fed - 3 * 1024 <= len(out) * 1024 <= fed
     out += transcoder.flush()
