@@ -417,6 +417,16 @@ async def test_an_answer_that_nobody_reads_gives_way(served: Served, monkeypatch
     assert (await (await served.connect(GET)).response())[0] == 200
 
 
+async def test_who_takes_nothing_of_an_answer_is_hung_up_on(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "STALL_TIMEOUT", 0.1)
+    served.add_endless_route()
+    await served.connect(GET_ENDLESS)
+    await until(lambda: served.state.connections)
+    await until(lambda: not served.state.connections)
+
+
 # Stopping
 
 

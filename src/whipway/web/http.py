@@ -21,6 +21,8 @@ HEADER_TIMEOUT = 10.0
 MAX_CONNECTIONS = 2000
 """Each costs a descriptor, which sessions need too; a browser opens six at most, a publisher one.
 But anybody can open so many, and is not to keep others out with them."""
+STALL_TIMEOUT = 30.0
+"""Seconds in which a peer has to take what of a response waits for it, some 64 KiB: streams have no end."""
 STOP_TIMEOUT = 0.5
 """Seconds. Sessions have ended by then: what is left is a file on its way to a slow reader."""
 
@@ -29,6 +31,7 @@ class HttpProtocol(H11Protocol):
     """What `uvicorn.Config(http=…)` takes: one per connection."""
 
     _timer: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
     _waiting_since = 0.0
     """time.monotonic(), finer than the event loop's own."""
 
@@ -44,8 +47,19 @@ class HttpProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel all timers."""
         self._stop_timer()
+        self._end_stall()
         self._unset_keepalive_if_required()  # Uvicorn does so only without an error.
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as there is something to read: it has STALL_TIMEOUT to catch up."""
+        super().pause_writing()
+        self._stall = self.loop.call_later(STALL_TIMEOUT, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._end_stall()
+        super().resume_writing()
 
     def on_response_complete(self) -> None:
         """Begin the wait for the next request."""
@@ -116,6 +130,10 @@ class HttpProtocol(H11Protocol):
     def _start_timer(self, delay: float, callback: Callable[[], None]) -> None:
         self._stop_timer()
         self._timer = self.loop.call_later(delay, callback)
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
