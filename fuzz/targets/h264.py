@@ -16,8 +16,10 @@ from whipway.media.depacketizer import (
 )
 from whipway.media.nal import NalType, nal_type
 from whipway.media.parameter_sets import MAX_UNIT_SETS
+from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit
-from whipway.relay.muxer import Muxer, Tag, TagKind
+from whipway.relay.muxer import Muxer
+from whipway.relay.tags import Tag, TagKind
 
 MARKER, NEW_TIMESTAMP, GAP = 1, 2, 4
 IDR = b"\x65\x88" + bytes(range(1, 200))
@@ -27,7 +29,7 @@ SLICE = b"\x41\x9a" + bytes(range(1, 100))
 def target(data: bytes) -> bool:
     """A list of payloads: flags, and a block."""
     script, machine = Script(data), H264Depacketizer()
-    muxer = Muxer(has_video=True, make_transcoder=None)
+    muxer = Muxer(has_video=True, has_audio=False, make_transcoder=_make_transcoder)
     tags: list[Tag] = []
     timestamp = count = 0
     while script:
@@ -47,6 +49,10 @@ def target(data: bytes) -> bool:
         assert sum(map(len, machine._carried)) <= MAX_CARRIED_BYTES
     _check_tags(tags)
     return count > 0
+
+
+def _make_transcoder(bitrate: int) -> Transcoder:
+    return Transcoder(bitrate=bitrate)
 
 
 def _check_unit(unit: AccessUnit, waited: bool) -> None:

@@ -1,6 +1,7 @@
-"""Whatever bytes come in whatever reads: the publishing end raises nothing, says once that it publishes and
-once that it failed, has a deadline until it publishes, and what it keeps and what it answers is bounded by
-what it got."""
+"""Whatever bytes come in whatever reads, over however many connections of one sink: the publishing end raises
+nothing, says once that it publishes and once that it failed, has a deadline until it publishes, and what it
+keeps and what it answers is bounded by what it got. It never connects again without end for want of the right
+password."""
 
 from enum import IntEnum
 from functools import partial
@@ -9,7 +10,8 @@ from random import Random
 from fuzz.rtmp import HANDSHAKE, Traffic, drive, peer_bytes, raw, sent
 from fuzz.script import Script
 from whipway.protocol.rtmp import messages
-from whipway.protocol.rtmp.client import Event, Failed, Publisher, Publishing, State
+from whipway.protocol.rtmp.authentication import MAX_QUESTIONS, Authenticator
+from whipway.protocol.rtmp.client import Event, Failed, FailureReason, Publisher, Publishing, State
 from whipway.protocol.rtmp.link import COMMAND_MAX_BYTES
 
 WAITS = {State.HANDSHAKING, State.CONNECTING, State.CREATING_STREAM, State.REQUESTING}
@@ -23,22 +25,30 @@ class Step(IntEnum):
     WAIT = 2
     END = 3
     CLOSE = 4
+    CONNECT = 5
 
 
 class Owner:
     """Drives one publisher and checks it after every step."""
 
     def __init__(self) -> None:
+        self._random = Random(1).randbytes
+        self._authenticator = Authenticator("user", "password", self._random)
+        self._now = 0.0
+        self._questions = 0
+        self.connect()
+
+    def connect(self) -> None:
         self.machine = Publisher(
             app="live",
             tc_url="rtmp://host/live",
             stream_name="name",
-            random=Random(1).randbytes,
-            now=0.0,
+            random=self._random,
+            now=self._now,
+            authenticator=self._authenticator,
         )
         self._events: list[Event] = []
         self._traffic = Traffic()
-        self._now = 0.0
 
     def feed(self, data: bytes) -> None:
         self._traffic.receive(data)
@@ -51,11 +61,12 @@ class Owner:
             case Step.BYTES:
                 self.feed(peer_bytes(script))
             case Step.MEDIA if self.machine.state is State.PUBLISHING:
-                self.machine.send_metadata({"width": 1280.0})
+                self.machine.send_data(script.number(4), b"\x02\x00\x0aonMetaData\x05")
                 self.machine.send_video(script.number(4), b"\x17\x01")
                 self.machine.send_audio(script.number(4), b"\xaf\x01")
             case Step.WAIT:
                 self._now += script.number() / 8
+                self._questions = 0
                 self.machine.handle_timeout(self._now)
             case Step.END:
                 self.machine.receive_eof()
@@ -63,6 +74,15 @@ class Owner:
                 self.check()
                 self.machine.close()
                 assert self.machine.events() == []
+            case Step.CONNECT if self.machine.state is State.FAILED:
+                challenged = any(
+                    isinstance(event, Failed) and event.reason is FailureReason.CHALLENGED
+                    for event in self._events
+                )
+                self._questions = self._questions + 1 if challenged else 0
+                assert self._questions <= MAX_QUESTIONS
+                self.connect()
+                self.feed(HANDSHAKE)
         self.check()
         self.machine.data_to_send()
 
@@ -73,6 +93,7 @@ class Owner:
         assert (self.machine.deadline() is not None) is (self.machine.state in WAITS)
         assert Publishing in kinds or self.machine.state is not State.PUBLISHING
         assert (Failed in kinds) is (self.machine.state is State.FAILED) or self.machine.state is State.CLOSED
+        assert (self.machine.takes("Opus") is None) or self.machine.state is not State.CONNECTING
         assert self.machine._link._reader._held_bytes <= 2 * COMMAND_MAX_BYTES
 
 
@@ -97,6 +118,14 @@ def seeds() -> list[bytes]:
         messages.set_chunk_size(4096),
         messages.user_control(messages.ControlEvent.PING_REQUEST, 7),
     ]
+    asked, challenged = (
+        messages.command("_error", 1, None, {"level": "error", "description": description})
+        for description in (
+            "[ code=403 need auth; authmod=adobe ]",
+            "[ authmod=adobe ] : ?reason=needauth&user=user&salt=a&challenge=b&opaque=c",
+        )
+    )
+    again = bytes((Step.CONNECT,))
     start = b"\x01" + _peer(*control[:2], connected)
     publishing = start + _peer(unknown, created, control[3], started)
     return [
@@ -105,4 +134,5 @@ def seeds() -> list[bytes]:
         publishing,
         publishing + bytes((Step.MEDIA,)) + bytes(8) + bytes((Step.WAIT, 255)),
         b"\x01" + _peer(connected, messages.command("onBWDone", 0, None), *control),
+        b"\x01" + _peer(asked) + again + _peer(challenged) + again + _peer(connected, created, started),
     ]

@@ -18,19 +18,26 @@ import structlog
 from whipway.config import Settings, Token
 from whipway.origin.server import OriginServer
 from whipway.protocol.rtmp.url import is_loopback_host
+from whipway.session.session import Timeouts
 from whipway.streams.admission import Admission, make_admission
+from whipway.streams.rtmp_admission import RtmpAdmission
 from whipway.streams.sessions import SessionDirectory
 from whipway.streams.tokens import make_token
 from whipway.web.app import make_app
+from whipway.web.rate_limits import RateLimiter
 from whipway.web.server import HttpServer
 from whipway.web.tls import TlsError, TlsFiles
 from whipway.worker.addresses import announced_addresses
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.link import LocalLink
+from whipway.worker.sinks import SinkFactory
 from whipway.worker.sockets import bind_media, bind_tcp
+from whipway.worker.tls import TlsContexts
 from whipway.worker.worker import Worker
 
 SESSION_ID_BYTES = 24
+PASS_BYTES = 24
+"""Of the secret by which the origin knows the sinks of its own server."""
 DRAIN_POLL = 0.1
 """Seconds between two looks at how many sessions are left."""
 
@@ -48,7 +55,8 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._origin = OriginServer()
+        self._origin: OriginServer | None = None
+        self._own_pass = secrets.token_urlsafe(PASS_BYTES)
         self._link = LocalLink()
         self._directory: SessionDirectory | None = None
         self._admission: Admission | None = None
@@ -65,18 +73,22 @@ class Gateway:
         tls = self._load_tls()
         self._admission = self._make_admission()
         self._check_egress()
+        sink_tls = self._make_sink_tls()
         sockets = self._bind()
-        # Until RTMP publishers can authenticate themselves.
-        self._origin.only_local_publishers = self._admission is not None
         if sockets.rtmp is not None:
+            self._origin = self._make_origin()
             await self._origin.start(sockets.rtmp)
         egress = self._make_egress(sockets)
-        self._worker = self._make_worker(sockets, egress)
+        self._worker = self._make_worker(sockets, self._make_sinks(egress, sink_tls))
         self._link.attach(self._worker)
         await self._worker.start()
         self._directory = self._make_directory(egress)
         app = make_app(
-            self._directory, self._settings, default_stream_url=self.stream_url, admission=self._admission
+            self._directory,
+            self._settings,
+            default_stream_url=self.stream_url,
+            admission=self._admission,
+            origin=self._origin if _plays_by_http(self._settings) else None,
         )
         self._http = HttpServer(app, sockets.http, tls)
         self._tasks = [
@@ -107,10 +119,11 @@ class Gateway:
         self._link.close()
         if self._http is not None:
             self._http.should_exit = True
-        await asyncio.gather(*self._tasks)
+        # Together: HTTP-FLV players are told the end of their streams, and are waited for.
+        stopping = [self._origin.stop()] if self._origin is not None else []
+        await asyncio.gather(*stopping, *self._tasks)
         if self._admission is not None:
             await self._admission.close()
-        await self._origin.stop()
 
     @property
     def http_url(self) -> str:
@@ -205,18 +218,46 @@ class Gateway:
         except ValueError as error:
             raise StartError(f"egress.allow: {error}") from None
 
-    def _make_worker(self, sockets: "_Sockets", egress: EgressPolicy) -> Worker:
+    def _make_sink_tls(self) -> TlsContexts:
+        try:
+            return TlsContexts(self._settings.sink.insecure_tls)
+        except ValueError as error:
+            raise StartError(f"sink.insecure_tls: {error}") from None
+
+    def _make_sinks(self, egress: EgressPolicy, tls: TlsContexts) -> SinkFactory:
+        return SinkFactory(
+            egress,
+            tls,
+            own_pass=self._own_pass,
+            give_up_after=self._settings.sink.give_up_after,
+            max_sinks=self._settings.sink.max_per_session,
+        )
+
+    def _make_origin(self) -> OriginServer:
+        assert self.stream_url is not None
+        authorize = None
+        if self._admission is not None:
+            limiter = RateLimiter(self._settings.limits.posts_per_minute)
+            authorize = RtmpAdmission(self._admission, self.stream_url, limiter.wait)
+        return OriginServer(
+            authorize,
+            own_pass=self._own_pass,
+            takeover_after=self._settings.session.takeover_after,
+            takes_over=self._settings.session.on_conflict == "takeover",
+        )
+
+    def _make_worker(self, sockets: "_Sockets", sinks: SinkFactory) -> Worker:
         settings = self._settings
         addresses = announced_addresses(settings.media.host, settings.media.public_addresses)
         port = settings.media.public_port or self.media_port
+        limits = settings.session
         return Worker(
             sockets.media,
             announced=[(address, port) for address in addresses],
             post_event=self._link.post_event,
-            setup_timeout=settings.session.setup_timeout,
-            silence_timeout=settings.session.silence_timeout,
-            takeover_after=settings.session.takeover_after,
-            egress=egress,
+            timeouts=Timeouts(limits.setup_timeout, limits.silence_timeout, limits.takeover_after),
+            sinks=sinks,
+            silent_audio=settings.sink.silent_audio,
             tcp_listener=sockets.media_tcp,
         )
 
@@ -239,14 +280,29 @@ class _Sockets(NamedTuple):
 
 
 def _is_exposed(settings: Settings) -> bool:
-    """Tell whether others than this machine can reach the HTTP server, directly or through a proxy."""
+    """Tell whether others than this machine can publish, by HTTP or by RTMP."""
+    return _is_http_exposed(settings) or _is_rtmp_exposed(settings)
+
+
+def _is_http_exposed(settings: Settings) -> bool:
+    """Directly, or through a proxy."""
     http = settings.http
     return http.public_url is not None or bool(http.trusted_proxies) or not is_loopback_host(http.host)
 
 
+def _is_rtmp_exposed(settings: Settings) -> bool:
+    return settings.rtmp.enabled and not is_loopback_host(settings.rtmp.host)
+
+
+def _plays_by_http(settings: Settings) -> bool:
+    """Tell whether streams can be had by HTTP-FLV: by default to nobody who could not play them by RTMP."""
+    way = settings.rtmp.http_flv
+    return way == "on" or (way == "auto" and (_is_rtmp_exposed(settings) or not _is_http_exposed(settings)))
+
+
 def _raise_descriptor_limit() -> None:
-    # A session into the own origin holds two descriptors, both ends of one TCP connection, so that the usual
-    # soft limit of 1024 ends below 500 sessions. Where it may not be raised, it stays.
+    # A session into the own origin holds three descriptors, both ends of a TCP connection and one more of the
+    # sink's: the usual soft limit of 1024 ends below 350 sessions. Where it may not be raised, it stays.
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

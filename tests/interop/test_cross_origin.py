@@ -127,7 +127,9 @@ def create_session(page: ForeignPage, server: RunningServer, offer: str) -> tupl
     assert created.headers["content-type"] == "application/sdp"
     assert created.headers["location"].startswith(f"{server.http_url}/p/webrtc/")
     assert re.fullmatch(r'"[^"]+"', created.headers["etag"])
-    assert created.headers["link"] == '<stun:127.0.0.1:9>; rel="ice-server"'
+    links = created.headers["link"].split(", ")
+    assert '<stun:127.0.0.1:9>; rel="ice-server"' in links
+    assert f'<{created.headers["location"]}/status>; rel="urn:whipway:status"' in links
     return created.headers["location"], created.headers["etag"], created.text
 
 

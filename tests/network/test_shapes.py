@@ -19,9 +19,12 @@ from tests.peers.x264 import Decoded, EncodedPicture, decode, decode_samples, en
 from whipway.failures import DropReason
 from whipway.media.depacketizer import MAX_UNIT_NALS, RECOVERY_PATIENCE, H264Depacketizer
 from whipway.media.parameter_sets import parse_sps
+from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit
+from whipway.protocol.rtmp import amf0
 from whipway.protocol.rtp.timeline import Timeline, TrackClock
-from whipway.relay.muxer import Muxer, Tag, TagKind
+from whipway.relay.muxer import Muxer
+from whipway.relay.tags import Tag, TagKind
 
 CLOCK_RATE = 90_000
 FRAME_TICKS = 3000
@@ -71,8 +74,10 @@ class Relayed:
         return [tag for tag in self.tags if tag.kind is TagKind.VIDEO and not tag.header]
 
     @property
-    def metadata(self) -> list[dict[str, object]]:
-        return [tag.metadata for tag in self.tags if tag.metadata is not None]
+    def metadata(self) -> list[dict[str, amf0.Value]]:
+        """The values of each onMetaData."""
+        bodies = [tag.payload for tag in self.tags if tag.kind is TagKind.METADATA]
+        return [values for body in bodies if isinstance(values := amf0.decode(body)[2], dict)]
 
     @property
     def composition(self) -> list[int]:
@@ -99,7 +104,7 @@ class Relayed:
 
 def relay(sent: Iterable[Payload], *, sprop: Sequence[bytes] = ()) -> Relayed:
     """Pushes packets through, a frame time apart for each new timestamp."""
-    out = Relayed(Muxer(has_video=True, make_transcoder=None, parameter_sets=sprop))
+    out = Relayed(_make_muxer(sprop))
     now, before = 100.0, None
     for payload, timestamp, marker in sent:
         if timestamp != before:
@@ -112,6 +117,15 @@ def relay(sent: Iterable[Payload], *, sprop: Sequence[bytes] = ()) -> Relayed:
             out.units.append(unit)
             out.tags += out.muxer.push(unit)
     return out
+
+
+def _make_muxer(sprop: Sequence[bytes]) -> Muxer:
+    return Muxer(
+        has_video=True,
+        has_audio=False,
+        make_transcoder=lambda bitrate: Transcoder(bitrate=bitrate),
+        parameter_sets=sprop,
+    )
 
 
 def check(out: Relayed, pictures: Sequence[EncodedPicture], *, depth: int = 0) -> None:
@@ -298,7 +312,7 @@ def test_changes_on_the_way(plain: list[EncodedPicture], fields: dict, size: tup
     out = relay(packets([*plain, *other]))
     assert len(out.headers) == len(out.metadata) == 2
     at = out.tags.index(out.headers[1])
-    assert out.tags[at - 1].metadata == out.metadata[1]
+    assert out.tags[at - 1].kind is TagKind.METADATA
     assert out.tags[at + 1] is out.pictures[12]
     assert out.pictures[12].keyframe
     assert out.headers[1].timestamp_ms == out.pictures[12].timestamp_ms

@@ -16,7 +16,8 @@ from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtcp.packets import SenderReport, seconds_to_ntp
 from whipway.protocol.rtp.packet import serialize_packet
-from whipway.relay.muxer import AUDIO_WAIT_US, Muxer, Tag, TagKind
+from whipway.relay.muxer import AUDIO_WAIT_US, Muxer
+from whipway.relay.tags import AudioCodec, AudioFormat, Tag, TagKind
 
 LIPS_US = 40_000
 """What nobody sees."""
@@ -158,7 +159,12 @@ class TestSources:
 
 def mux(network: Network) -> list[Tag]:
     """What the units of a network become, as they came."""
-    muxer = Muxer(has_video=True, make_transcoder=lambda: Transcoder(bitrate=64_000, channels=1))
+    muxer = Muxer(
+        has_video=True,
+        has_audio=True,
+        make_transcoder=lambda bitrate: Transcoder(bitrate=bitrate, channels=1),
+    )
+    muxer.set_formats([AudioFormat(AudioCodec.AAC, 64_000)])
     units = [event for event in network.events if isinstance(event, AccessUnit | AudioFrame)]
     tags = [tag for unit in units for tag in muxer.push(unit)]
     tags += muxer.flush()

@@ -12,6 +12,7 @@ from typing import Self
 from tests.peers.waiting import until
 
 from whipway.protocol.rtmp import amf0, messages
+from whipway.protocol.rtmp.authentication import Authenticator
 from whipway.protocol.rtmp.chunk import MAX_MESSAGE_BYTES
 from whipway.protocol.rtmp.client import Event, Failed, Publisher, Publishing
 from whipway.protocol.rtmp.handshake import ClientHandshake
@@ -69,17 +70,24 @@ class RtmpClient(asyncio.Protocol, ABC):
 class RtmpPublisher(RtmpClient):
     """Publishes `name` in `app`."""
 
-    def __init__(self, port: int, app: str, name: str) -> None:
+    def __init__(self, port: int, app: str, name: str, authenticator: Authenticator | None = None) -> None:
         super().__init__()
         self.events: list[Event] = []
         self.machine = Publisher(
-            app=app, tc_url=f"rtmp://{HOST}:{port}/{app}", stream_name=name, random=os.urandom, now=0.0
+            app=app,
+            tc_url=f"rtmp://{HOST}:{port}/{app}",
+            stream_name=name,
+            random=os.urandom,
+            now=0.0,
+            authenticator=authenticator,
         )
 
     @classmethod
-    async def connect(cls, port: int, name: str, app: str = "live") -> Self:
+    async def connect(
+        cls, port: int, name: str, app: str = "live", authenticator: Authenticator | None = None
+    ) -> Self:
         """Connect and wait for the server's word: see `events`."""
-        publisher = cls(port, app, name)
+        publisher = cls(port, app, name, authenticator)
         await asyncio.get_running_loop().create_connection(lambda: publisher, HOST, port)
         await until(lambda: publisher.events or publisher.lost)
         return publisher
@@ -102,7 +110,8 @@ class RtmpPublisher(RtmpClient):
 
     def start(self) -> None:
         """Send metadata and both sequence headers."""
-        self.machine.send_metadata(METADATA)
+        metadata = amf0.encode("@setDataFrame", "onMetaData", amf0.EcmaArray(METADATA))
+        self.machine.send_data(0, metadata)
         self.machine.send_audio(0, AUDIO_HEADER)
         self.machine.send_video(0, VIDEO_HEADER)
         self.flush()

@@ -21,6 +21,7 @@ CANDIDATE = "candidate:1 1 udp 2130706431 192.0.2.9 5000 typ"
 TURN = '<turn:turn.example>; rel="ice-server"'
 PASSWORD = '; username="u"; credential="p"; credential-type="password"'
 EXTENSION = '<https://whip.example/x>; rel="urn:ietf:params:whip:ext:example"'
+OWN = '</status>; rel="urn:example:status"', '<https://whip.example/about>; rel="help"'
 
 FAULTS = (
     "1: content in GET",
@@ -106,6 +107,7 @@ VARIANTS = (
     "names are freed slowly",
     "redirect by 307",
     "no Link",
+    "relations of its own",
     "a few origins",
     "full ICE",
     "no problem documents",
@@ -295,7 +297,8 @@ class WhipServer:
         if self.has("52: name of its own"):
             extension = extension.replace("whip:ext:", "whip:")
         twice = [extension.replace("/x", "/y")] * self.has("51: extension linked twice")
-        return ['<stun:stun.example>; rel="ice-server"', TURN + password, extension, *twice]
+        own = OWN * self.has("relations of its own")
+        return ['<stun:stun.example>; rel="ice-server"', TURN + password, extension, *twice, *own]
 
     def _new_tag(self) -> str:
         return secrets.token_hex(8) if self.has("19: unquoted tags") else f'"{secrets.token_hex(8)}"'

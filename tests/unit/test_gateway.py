@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.peers.certificates import write_certificate
-from tests.peers.rtmp_client import HOST, RtmpPlayer
+from tests.peers.rtmp_client import HOST, RtmpPlayer, RtmpPublisher
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
-from tests.peers.whip_client import WhipClient
+from tests.peers.whip_client import WhipClient, picture
 
 from whipway.config import Settings, load_settings
 from whipway.gateway import Gateway, StartError
@@ -188,6 +188,8 @@ async def test_two_publishers_of_one_stream(way: str, status: int) -> None:
             assert (await http.delete(location)).status_code == 410
             # The origin takes the new publisher: the old one is gone by then.
             live = response.headers["location"]
+            second.machine.send_picture(picture(0, keyframe=True), 0.0)
+            second.flush()
             async with asyncio.timeout(5):
                 while not (sinks := (await http.get(f"{live}/status")).json()["sinks"]) or (
                     sinks[0]["state"] != "publishing"
@@ -312,6 +314,7 @@ async def test_a_renewed_certificate_is_shown_to_the_next_client(
         ({"http__host": "0.0.0.0", "auth__enabled": "off"}, False),
         ({"http__public_url": "https://whip.example"}, True),
         ({"http__trusted_proxies": "127.0.0.1"}, True),
+        ({"rtmp__host": "0.0.0.0"}, True),
     ],
 )
 async def test_strangers_need_a_token(changes: dict[str, str], is_on: bool) -> None:
@@ -334,6 +337,8 @@ async def test_strangers_need_a_token(changes: dict[str, str], is_on: bool) -> N
         ({"http__host": "0.0.0.0", "auth__enabled": "off"}, ["not encrypted", "may publish"]),
         ({"http__public_url": "https://whip.example"}, []),
         ({"http__trusted_proxies": "10.0.0.0/8", "auth__enabled": "off"}, ["may publish"]),
+        ({"rtmp__host": "0.0.0.0", "auth__enabled": "off"}, ["may publish"]),
+        ({"rtmp__host": "0.0.0.0", "rtmp__enabled": "false", "auth__enabled": "off"}, []),
     ],
 )
 async def test_what_whoever_starts_it_should_know(changes: dict[str, str], words: list[str]) -> None:
@@ -375,10 +380,29 @@ async def test_other_servers_of_this_machine_have_to_be_allowed(allow: str, stat
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
 async def test_the_own_origin_is_always_allowed(host: str) -> None:
-    async with running(rtmp__host="0.0.0.0") as gateway, httpx.AsyncClient() as http:
+    async with running(rtmp__host="0.0.0.0", auth__enabled="off") as gateway, httpx.AsyncClient() as http:
         query = f"stream_name=one&stream_url=rtmp://{host}:{gateway.rtmp_port}/live"
         url = f"{gateway.http_url}/p/webrtc?{query}"
         assert (await http.post(url, content=WhipClient().offer, headers=SDP)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("changes", "plays"),
+    [
+        ({}, True),
+        ({"rtmp__http_flv": "off"}, False),
+        ({"http__public_url": "https://whip.example"}, False),
+        ({"http__public_url": "https://whip.example", "rtmp__http_flv": "on"}, True),
+        ({"http__public_url": "https://whip.example", "rtmp__host": "0.0.0.0"}, True),
+    ],
+)
+async def test_who_plays_by_http(changes: dict[str, str], plays: bool) -> None:
+    async with running(auth__enabled="off", **changes) as gateway, httpx.AsyncClient() as http:
+        publisher = await RtmpPublisher.connect(gateway.rtmp_port, "one")
+        await until(lambda: publisher.publishing)
+        url = f"http://{HOST}:{gateway.http_port}/live/one.flv"
+        assert (await http.head(url)).status_code == (200 if plays else 404)
+        await publisher.close()
 
 
 # Whose turn it is

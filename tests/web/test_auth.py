@@ -166,9 +166,16 @@ async def test_json_web_tokens() -> None:
 async def each_operation(served: Served, path: str, **headers: str) -> list[httpx.Response]:
     """All that can be asked of a session, its end last. HEAD is left out: it has no body to check."""
     fragment = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+    json = {"Content-Type": "application/json"}
+    more = f"stream_name=studio-9&stream_url={TARGET}"
     return [
         await served.http.get(path, headers=headers),
         await served.http.get(f"{path}/status", headers=headers),
+        await served.http.get(f"{path}/sink", headers=headers),
+        await served.http.get(f"{path}/sink/1", headers=headers),
+        await served.http.post(f"{path}/sink?{more}", headers=headers),
+        await served.http.post(f"{path}/metadata", content="{}", headers=json | headers),
+        await served.http.delete(f"{path}/sink/1", headers=headers),
         await served.http.patch(path, content="a=mid:0\r\n", headers=fragment | headers),
         await served.http.delete(path, headers=headers),
     ]
@@ -203,7 +210,7 @@ async def test_an_ended_session_keeps_its_secrets(tokens: Served) -> None:
     for response in await each_operation(tokens, path, Authorization=ONE):
         assert_forbidden(response)
     codes = [response.status_code for response in await each_operation(tokens, path, Authorization=ALL)]
-    assert codes == [410, 200, 410, 410]
+    assert codes == [410, 200, 200, 200, *[410] * 5]
 
 
 async def test_a_session_that_is_unknown_is_nobodys(tokens: Served) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 from tests.peers.rtmp_client import HOST
 from tests.peers.waiting import until
 from tests.web.running import GET_ENDLESS, RunningGateway
@@ -415,6 +416,39 @@ async def test_an_answer_that_nobody_reads_gives_way(served: Served, monkeypatch
     connection = await served.request_under_way()
     await until(lambda: connection.flow.write_paused)
     assert (await (await served.connect(GET)).response())[0] == 200
+
+
+async def test_who_has_been_answered_longest_gives_way(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 3)
+    answer = served.add_slow_route()
+    served.app.add_api_route("/silent", silent)
+    streams = []
+    for _ in range(2):
+        streams.append(await served.connect(b"GET /silent HTTP/1.1\r\nHost: x\r\n\r\n"))
+        await streams[-1].reader.readuntil(b"\r\n\r\n")
+    slow = await served.connect(GET_SLOW)
+    await until(lambda: len(served.state.tasks) == 3)
+    # Neither waits for its peer, nor will they end of themselves.
+    assert (await (await served.connect(GET)).response())[0] == 200
+    assert await streams[0].hung_up() == b""
+    # That one is idle now, and goes before the other stream does.
+    assert (await (await served.connect(GET)).response())[0] == 200
+    assert len(served.state.tasks) == 2
+    assert not streams[1].reader.at_eof()
+    answer.set()
+    assert (await slow.response())[0] == 200
+
+
+async def silent() -> StreamingResponse:
+    """An answer that has begun, and goes on some day."""
+
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    return StreamingResponse(nothing())
 
 
 async def test_who_takes_nothing_of_an_answer_is_hung_up_on(

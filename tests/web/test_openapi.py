@@ -7,10 +7,13 @@ from tests.web.served import ENDPOINT, FRAGMENT_TYPE, Served, serving
 
 from whipway import __version__
 from whipway.config import Settings
+from whipway.relay.sinks.sink import AudioChoice, SinkState
+from whipway.relay.tags import AudioCodec
 from whipway.session.session import SessionState
 from whipway.streams.admission import make_admission
-from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_OFFER
+from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_METADATA, EXAMPLE_OFFER
 from whipway.web.problems import ProblemKind
+from whipway.web.publish_query import PARAMETERS
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +26,13 @@ OPERATIONS = {
     (SESSION, "patch"),
     (SESSION, "delete"),
     (f"{SESSION}/status", "get"),
+    (f"{SESSION}/sink", "post"),
+    (f"{SESSION}/sink", "get"),
+    (f"{SESSION}/sink/{{sink_id}}", "get"),
+    (f"{SESSION}/sink/{{sink_id}}", "delete"),
+    (f"{SESSION}/metadata", "post"),
 }
+CHANGING = [(path, method) for path, method in sorted(OPERATIONS) if method != "get"]
 NAMES = {
     "publish",
     "checkEndpoint",
@@ -32,6 +41,11 @@ NAMES = {
     "updateIce",
     "endSession",
     "getSessionStatus",
+    "addSink",
+    "listSinks",
+    "getSink",
+    "removeSink",
+    "sendMetadata",
 }
 # Said by what stands around the routes, or where no operation is.
 ELSEWHERE = {ProblemKind.METHOD_NOT_ALLOWED}
@@ -65,7 +79,7 @@ async def test_every_problem_is_described(paths: dict[str, Any]) -> None:
     assert codes == expected | {("404", "not_found")}
 
 
-@pytest.mark.parametrize(("path", "method"), [(ENDPOINT, "post"), (SESSION, "patch"), (SESSION, "delete")])
+@pytest.mark.parametrize(("path", "method"), CHANGING)
 async def test_pages_from_elsewhere_are_described(paths: dict[str, Any], path: str, method: str) -> None:
     assert "origin_not_allowed" in codes(paths[path][method], "403")
     assert "origin_not_allowed" not in codes(paths[SESSION]["get"], "403")
@@ -77,14 +91,18 @@ def codes(operation: dict[str, Any], status: str) -> list[str]:
 
 
 async def test_the_query_is_described(paths: dict[str, Any]) -> None:
-    parameters = {each["name"]: each for each in paths[ENDPOINT]["post"]["parameters"]}
-    assert [name for name, each in parameters.items() if each.get("required")] == [
-        "stream_name",
-        "stream_url",
-    ]
-    bitrate = parameters["audio_bitrate"]["schema"]
-    assert (bitrate["minimum"], bitrate["maximum"]) == (16_000, 320_000)
-    assert bitrate["minimum"] <= bitrate["default"] <= bitrate["maximum"]
+    for path in (ENDPOINT, f"{SESSION}/sink"):
+        parameters = {
+            each["name"]: each for each in paths[path]["post"]["parameters"] if each["in"] == "query"
+        }
+        assert parameters.keys() == PARAMETERS
+        assert [name for name, each in parameters.items() if each.get("required")] == [
+            "stream_name",
+            "stream_url",
+        ]
+        bitrate = parameters["audio_bitrate"]["schema"]
+        assert (bitrate["minimum"], bitrate["maximum"]) == (16_000, 320_000)
+        assert parameters["audio"]["schema"]["enum"] == list(AudioChoice)
 
 
 async def test_bodies_and_headers_are_described(paths: dict[str, Any]) -> None:
@@ -149,6 +167,33 @@ async def test_a_snapshot_is_described(served: Served, paths: dict[str, Any]) ->
     assert schema["properties"]["state"]["enum"] == list(SessionState)
 
 
+async def test_a_sink_is_described(served: Served, paths: dict[str, Any]) -> None:
+    responses = paths[f"{SESSION}/sink"]["get"]["responses"]
+    schema = responses["200"]["content"]["application/json"]["schema"]["items"]
+    [sink] = (await served.http.get(f"{await served.session()}/sink")).json()
+    assert schema["properties"].keys() == set(schema["required"]) == sink.keys()
+    assert schema["properties"]["state"]["enum"] == list(SinkState)
+    audio = schema["properties"]["audio"]["properties"]
+    assert audio.keys() == sink["audio"].keys()
+    assert audio["choice"]["enum"] == list(AudioChoice)
+    assert audio["codec"]["enum"] == list(AudioCodec)
+
+
+async def test_metadata_is_described(paths: dict[str, Any]) -> None:
+    operation = paths[f"{SESSION}/metadata"]["post"]
+    assert set(operation["requestBody"]["content"]) == {"application/json"}
+    assert operation["responses"]["415"]["headers"].keys() == {"Accept-Post"}
+    assert {"malformed_metadata"} <= {*codes(operation, "400")}
+    assert codes(operation, "422") == ["metadata_refused"]
+
+
+async def test_events_are_described(paths: dict[str, Any]) -> None:
+    status = paths[f"{SESSION}/status"]["get"]
+    assert set(status["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert codes(status, "503") == ["too_many_streams"]
+    assert "Retry-After" in status["responses"]["503"]["headers"]
+
+
 async def test_links_lead_to_what_can_be_done_with_a_session(paths: dict[str, Any]) -> None:
     targets = {
         operation["operationId"]: {each["name"] for each in operation.get("parameters", [])}
@@ -157,11 +202,18 @@ async def test_links_lead_to_what_can_be_done_with_a_session(paths: dict[str, An
     }
     assert targets.keys() == NAMES
     created = paths[ENDPOINT]["post"]["responses"]["201"]["links"]
-    assert created.keys() == {"checkSession", "getSessionStatus", "endSession", "updateIce"}
+    of_sessions = {"checkSession", "getSessionStatus", "endSession", "addSink", "listSinks", "sendMetadata"}
+    assert created.keys() == of_sessions | {"updateIce"}
     assert created["updateIce"]["parameters"]["If-Match"] == "$response.header.ETag"
-    for method, status in (("patch", "200"), ("patch", "204"), ("delete", "200")):
-        for link in (created | paths[SESSION][method]["responses"][status]["links"]).values():
-            assert link["parameters"].keys() <= targets[link["operationId"]]
+    found = [
+        response.get("links", {})
+        for methods in paths.values()
+        for operation in methods.values()
+        for response in operation["responses"].values()
+    ]
+    assert {name for links in found for name in links} == of_sessions | {"updateIce", "getSink", "removeSink"}
+    for link in (link for links in found for link in links.values()):
+        assert link["parameters"].keys() <= targets[link["operationId"]]
 
 
 async def test_the_examples_are_taken(served: Served, paths: dict[str, Any]) -> None:
@@ -171,5 +223,8 @@ async def test_the_examples_are_taken(served: Served, paths: dict[str, Any]) -> 
         query = f"stream_name={name['value']}&stream_url={url['value']}"
         response = await served.post(query, EXAMPLE_OFFER)
         assert response.status_code == 201
-        fragment = await served.patch(response.headers["location"], EXAMPLE_FRAGMENT)
+        location = response.headers["location"]
+        fragment = await served.patch(location, EXAMPLE_FRAGMENT)
         assert fragment.status_code == 204
+        metadata = await served.http.post(f"{location}/metadata", json=EXAMPLE_METADATA)
+        assert metadata.status_code == 204

@@ -39,6 +39,9 @@ async def statuses(served: Served, method: str, path: str, count: int, address: 
         ("POST", ENDPOINT, "posts_per_minute", 400),
         ("PATCH", SESSION, "patches_per_minute", 404),
         ("DELETE", SESSION, "deletes_per_minute", 404),
+        ("POST", f"{SESSION}/sink?{QUERY}", "posts_per_minute", 404),
+        ("POST", f"{SESSION}/metadata", "patches_per_minute", 404),
+        ("DELETE", f"{SESSION}/sink/1", "deletes_per_minute", 404),
     ],
 )
 async def test_a_limit(method: str, path: str, limit: str, status: int) -> None:

@@ -140,6 +140,7 @@ async def take_over(served: Served, client: LiveClient) -> None:
 
 
 async def lose_the_sink(_: Served, client: LiveClient) -> None:
+    # Another try follows, until it is given up.
     (await client.rtmp.connection()).connected.abort()
 
 
@@ -171,7 +172,9 @@ async def test_s4_2_end_by_the_server_revokes_consent_at_once(
     end: Callable[[Served, LiveClient], Awaitable[None]], reason: str
 ) -> None:
     # RFC 7675, section 5.2: by close_notify, and by not answering checks any more.
-    settings = in_session(on_conflict="takeover", silence_timeout=0.2 if end is fall_silent else 5.0)
+    session = {"on_conflict": "takeover", "silence_timeout": 0.2 if end is fall_silent else 5.0}
+    sink = {"give_up_after": 0.3 if end is lose_the_sink else 0.0}
+    settings = Settings.model_validate({"session": session, "sink": sink})
     async with serving(settings) as served, live(served) as client:
         await end(served, client)
         assert await client.was_closed()
@@ -274,7 +277,7 @@ async def test_s4_2_the_last_thousand_ended_sessions_are_410(
 
     async def come_and_go() -> None:
         created = await served.directory.create(
-            offer="", stream_name="one", stream_url=TARGET, audio_bitrate=128_000
+            offer="", stream_name="one", stream_url=TARGET, audio="aac", audio_bitrate=128_000
         )
         await served.directory.end(created.session_id, "deleted")
 

@@ -52,21 +52,40 @@ async def test_s4_8_of_several_layers_the_first_is_used(served: Served) -> None:
 # Extensions
 
 
-async def test_s4_9_no_extension_is_advertised_or_required(served: Served) -> None:
+async def test_s4_9_no_extension_is_required(served: Served) -> None:
+    # No link is looked at: a stream is sent and ended all the same.
+    async with live(served) as client:
+        await client.sends_media()
+        assert (await served.http.delete(client.path)).status_code == 200
+
+
+LINK = re.compile(r'<(https://[^>]+)>; rel="([^"]+)"')
+
+
+async def test_s4_9_what_is_beside_the_session_is_one_link_each(served: Served) -> None:
     response = await served.post()
     assert response.status_code == 201
-    assert "link" not in response.headers
-    assert (await served.http.delete(response.headers["location"])).status_code == 200
+    found = [LINK.fullmatch(link) for link in response.headers.get_list("link")]
+    links = {match[2]: match[1] for match in found if match}
+    assert len(links) == len(found) == 3
+    location = response.headers["location"]
+    for url in links.values():
+        # "the URL for the HTTP resource that will be available for receiving requests related to" it
+        assert url.startswith(f"{location}/")
+        assert (await served.http.options(url)).headers["allow"] != "OPTIONS"
 
 
 async def test_s4_9_nothing_of_our_own_uses_the_prefix_of_extensions(served: Served) -> None:
     settings = Settings.model_validate({"ice": {"servers": [{"urls": ["stun:stun.example"]}]}})
     async with serving(settings) as other:
-        answers = [await other.post(), await other.http.options(ENDPOINT)]
-        answers.append(await served.http.get("/openapi.json"))
-        assert [answer.headers.get("link", "") for answer in answers].count("") == 1
+        created = await other.post()
+        answers = [created, await other.http.options(ENDPOINT), await served.http.get("/openapi.json")]
         for answer in answers:
             assert "urn:ietf:params:whip" not in str(answer.headers) + answer.text
+        # RFC 8288, section 2.1.2: a relation that nobody has registered is a URI.
+        relations = re.findall(r'rel="([^"]+)"', created.headers["link"])
+        assert {each for each in relations if ":" not in each} == {"ice-server"}
+        assert all(each.startswith("urn:whipway:") for each in relations if ":" in each)
 
 
 # Security

@@ -24,13 +24,24 @@ ICE = {
 async def test_a_201_is_for_one_client(served: Served) -> None:
     response = await served.post()
     assert response.headers["cache-control"] == "no-store"
-    assert "link" not in response.headers
+
+
+async def test_a_201_says_what_there_is_beside_the_session(served: Served) -> None:
+    response = await served.post()
+    location = response.headers["location"]
+    assert response.headers.get_list("link") == [
+        f'<{location}/status>; rel="urn:whipway:status"',
+        f'<{location}/sink>; rel="urn:whipway:sinks"',
+        f'<{location}/metadata>; rel="urn:whipway:metadata"',
+    ]
+    for path in ("status", "sink"):
+        assert (await served.http.get(f"{location}/{path}")).status_code == 200
 
 
 async def test_ice_servers_come_one_by_one() -> None:
     async with serving(Settings.model_validate({"ice": ICE})) as served:
         response = await served.post()
-        stun, turn, turns = response.headers.get_list("link")
+        stun, turn, turns, *_ = response.headers.get_list("link")
         assert stun == '<stun:stun.example>; rel="ice-server"'
         assert turn.startswith('<turn:turn.example>; rel="ice-server"; username="')
         assert turns.startswith('<turns:turn.example>; rel="ice-server"; username="')

@@ -70,13 +70,25 @@ async def test_one_track_is_enough(served: Served, kinds: tuple[str, ...]) -> No
         f"&&stream%5Fname=one&stream_url={TARGET}&other=1&other=2",
         f"{QUERY}&audio_bitrate=16000",
         f"{QUERY}&audio_bitrate=320000",
+        f"{QUERY}&audio=opus",
+        QUERY.replace("rtmp://", "rtmp://me:secret@"),
     ],
-    ids=["raw", "encoded", "other order", "more than is known", "lowest bitrate", "highest bitrate"],
+    ids=[
+        "raw",
+        "encoded",
+        "other order",
+        "more than is known",
+        "lowest bitrate",
+        "highest bitrate",
+        "Opus",
+        "user and password",
+    ],
 )
 async def test_queries_that_say_the_same(served: Served, query: str) -> None:
-    assert (await served.post(query)).status_code == 201
-    [broadcast] = served.worker._broadcasts.values()
-    assert broadcast.names.stream_name == "one"
+    response = await served.post(query)
+    assert response.status_code == 201
+    [sink] = (await served.http.get(f"{response.headers['location']}/sink")).json()
+    assert (sink["stream_name"], sink["stream_url"]) == ("one", TARGET)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +300,9 @@ TWICE = "is given twice"
         ("stream_name=one&stream_url=rtmp:///live", "stream_url", "names no host"),
         ("stream_name=one&stream_url=rtmp://host:port/live", "stream_url", "cannot be read"),
         ("stream_name=one&stream_url=rtmp://host:99999/live", "stream_url", "cannot be read"),
-        ("stream_name=one&stream_url=rtmp://me:secret@host/live", "stream_url", "user name or password"),
+        ("stream_name=one&stream_url=rtmp://:secret@host/live", "stream_url", "user"),
+        (f"{QUERY}&audio=mp3", "audio", "one of aac, opus, auto"),
+        (f"{QUERY}&audio=aac&audio=aac", "audio", TWICE),
         (f"{QUERY}&audio_bitrate=15999", "audio_bitrate", "from 16000 to 320000"),
         (f"{QUERY}&audio_bitrate=320001", "audio_bitrate", "from 16000 to 320000"),
         (f"{QUERY}&audio_bitrate=", "audio_bitrate", "from 16000 to 320000"),

@@ -9,6 +9,7 @@ from whipway.config.tree import (
     LimitSettings,
     LogSettings,
     Settings,
+    SinkSettings,
     TlsSettings,
     Token,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "Settings",
+    "SinkSettings",
     "TlsSettings",
     "Token",
     "known_keys",

@@ -99,6 +99,7 @@ Port = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=65535)]
 Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, le=3600)]
 DrainSeconds = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=86_400)]
 SessionCount = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100_000)]
+AudioBitrate = Annotated[int, BeforeValidator(no_boolean), Field(ge=16_000, le=320_000)]
 Rate = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=1_000_000)]
 """Requests a minute; 0 sets no limit."""
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_to_network)]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, Sec
 from pydantic_core import PydanticCustomError
 
 from whipway.config.fields import (
+    AudioBitrate,
     BaseUrl,
     DrainSeconds,
     IceUrl,
@@ -110,6 +111,9 @@ class RtmpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 1935
+    http_flv: Literal["auto", "on", "off"] = "auto"
+    """Plays streams at /live/NAME.flv of the HTTP server as well, to everybody who reaches that one. auto:
+    unless those could not play by RTMP, because `host` is a loopback address and that of HTTP is not."""
 
 
 class Token(_Section):
@@ -124,7 +128,7 @@ class AuthSettings(_Section):
     """Who may publish."""
 
     enabled: Literal["auto", "on", "off"] = "auto"
-    """auto: on when a way to authenticate is set up, or when others than this machine can reach the server.
+    """auto: on when a way to authenticate is set up, or when others than this machine can publish.
     On with no way set up, a token is made at the start and printed."""
     tokens: Annotated[list[Token], BeforeValidator(read_json), Field(max_length=10_000)] = []
     jwt_secret: Key | None = None
@@ -150,11 +154,30 @@ class EgressSettings(_Section):
     Empty: `public`. The embedded origin is always allowed."""
 
 
+class SinkSettings(_Section):
+    """How streams are sent to RTMP servers."""
+
+    audio: Literal["aac", "opus", "auto"] = "aac"
+    """What a sink gets that asks for nothing else. opus: as it came (Enhanced RTMP); auto: Opus where the
+    server says that it takes it, else AAC."""
+    audio_bitrate: AudioBitrate = 128_000
+    """Of AAC, in bits a second, where the publisher asks for nothing else."""
+    silent_audio: bool = False
+    """Sends silence, as AAC, with streams whose publisher offered no audio: some services want a track."""
+    give_up_after: Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=86_400)] = 0.0
+    """Seconds without success after which a sink is not tried again; 0: it is tried for ever."""
+    insecure_tls: Annotated[list[Text], BeforeValidator(split_commas), Field(max_length=256)] = []
+    """Hosts whose certificates are not checked (`test.host`, `*.example.com`, IP addresses). For tests."""
+    max_per_session: Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100)] = 16
+
+
 class LimitSettings(_Section):
     """Requests a minute from one client's address, and its sessions."""
 
     posts_per_minute: Rate = 120
+    """Of sessions, of sinks, and of RTMP publishers at the embedded origin."""
     patches_per_minute: Rate = 1200
+    """Changes of a session: ICE, by PATCH, and metadata."""
     deletes_per_minute: Rate = 240
     sessions_per_address: Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=100_000)] = 200
     """0 sets no limit beyond `session.max_sessions`."""
@@ -194,6 +217,7 @@ class Settings(_Section):
     ice: IceSettings = IceSettings()
     rtmp: RtmpSettings = RtmpSettings()
     egress: EgressSettings = EgressSettings()
+    sink: SinkSettings = SinkSettings()
     auth: AuthSettings = AuthSettings()
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()

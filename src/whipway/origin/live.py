@@ -2,13 +2,16 @@
 
 Everything since the last key frame is kept (the group of pictures), with metadata and both sequence
 headers, so that a player that comes late sees a picture at once. Every message is serialized once, for all
-players. No I/O here: players are anything with a `deliver` method.
+players; those that came together are handed on together. No I/O here: players are anything with a `deliver`
+method.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from whipway.media import flv
+from whipway.origin.gate import Gate, Verdict
 from whipway.protocol.rtmp import amf0
 from whipway.protocol.rtmp.messages import Message, MessageType
 from whipway.protocol.rtmp.server import serialize_for_players
@@ -17,6 +20,8 @@ MAX_GROUP_BYTES = 16 * 1024 * 1024
 """About 55 s of 2 Mbit/s with audio. A group that grows past it is forgotten: late players then wait."""
 PACKET_OVERHEAD_BYTES = 512
 """What a kept message costs besides its bytes, so that a group of tiny ones is bounded as well."""
+MAX_PLAYER_BACKLOG_BYTES = 4 * 1024 * 1024
+"""Some seconds of a good picture; a player further behind had better start again at a key frame."""
 
 
 class PacketKind(Enum):
@@ -36,6 +41,7 @@ _METADATA_NAME = amf0.encode("onMetaData")
 HEADERS = (PacketKind.METADATA, PacketKind.VIDEO_HEADER, PacketKind.AUDIO_HEADER)
 
 PICTURES = (PacketKind.KEYFRAME, PacketKind.VIDEO)
+FRAMES = (*PICTURES, PacketKind.AUDIO)
 
 
 class Packet(NamedTuple):
@@ -49,8 +55,8 @@ class Packet(NamedTuple):
 class PlayerSlot(Protocol):
     """What a stream needs of a player."""
 
-    def deliver(self, packet: Packet) -> None:
-        """Take the next packet, in order."""
+    def deliver(self, packets: Sequence[Packet]) -> None:
+        """Take the next packets, in order; there is at least one."""
         ...
 
     def stream_ended(self) -> None:
@@ -61,6 +67,17 @@ class PlayerSlot(Protocol):
 def make_packet(message: Message) -> Packet:
     """Look at a media message once, and serialize it once."""
     return Packet(_kind_of(message), message, serialize_for_players(message))
+
+
+def admit(gate: Gate, packet: Packet, backlog_bytes: int, now: float) -> Verdict:
+    """What to do with the next packet for a player that has so much before it."""
+    return gate.admit(
+        video=packet.kind in PICTURES,
+        keyframe=packet.kind is PacketKind.KEYFRAME,
+        header=packet.kind in HEADERS,
+        backlog_bytes=backlog_bytes,
+        now=now,
+    )
 
 
 class LiveStream:
@@ -74,15 +91,16 @@ class LiveStream:
         self.group_bytes = 0
         """About what a player gets at once when it joins."""
 
-    def publish(self, message: Message) -> None:
-        """Remember a message as far as late players need it, and hand it to everybody."""
-        packet = make_packet(message)
-        self._remember(packet)
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Remember messages as far as late players need them, and hand them to everybody."""
+        packets = [make_packet(message) for message in messages]
+        for packet in packets:
+            self._remember(packet)
         for player, waits in list(self.players.items()):
-            if waits and packet.kind is PacketKind.KEYFRAME:
-                waits = self.players[player] = False
-            if not (waits and packet.kind is PacketKind.VIDEO):
-                player.deliver(packet)
+            if not waits:
+                player.deliver(packets)
+            elif playable := self._for_who_waits(player, packets):
+                player.deliver(playable)
 
     def join(self, player: PlayerSlot) -> None:
         """Start a player: headers, then everything since the last key frame, then live."""
@@ -91,13 +109,14 @@ class LiveStream:
             start = self._group[0].message.timestamp
         else:
             start = max((message.timestamp for message in self._headers.values()), default=0)
+        packets = []
         for kind in HEADERS:
             if kind in self._headers:
                 # FFmpeg's players take metadata for a header at time 0 only, else for a stream of data.
                 at = 0 if kind is PacketKind.METADATA else start
-                player.deliver(make_packet(self._headers[kind]._replace(timestamp=at)))
-        for packet in self._group:
-            player.deliver(packet)
+                packets.append(make_packet(self._headers[kind]._replace(timestamp=at)))
+        if packets or self._group:
+            player.deliver(packets + self._group)
 
     def leave(self, player: PlayerSlot) -> None:
         """Forget a player; unknown ones are ignored."""
@@ -108,6 +127,17 @@ class LiveStream:
         for player in list(self.players):
             player.stream_ended()
         self.players.clear()
+
+    def _for_who_waits(self, player: PlayerSlot, packets: list[Packet]) -> list[Packet]:
+        """The packets that make sense to a player without a key frame; with one, it waits no longer."""
+        playable: list[Packet] = []
+        for number, packet in enumerate(packets):
+            if packet.kind is PacketKind.KEYFRAME:
+                self.players[player] = False
+                return playable + packets[number:]
+            if packet.kind is not PacketKind.VIDEO:
+                playable.append(packet)
+        return playable
 
     def _remember(self, packet: Packet) -> None:
         if packet.kind in HEADERS:

@@ -3,10 +3,11 @@
 The stream begins with its first IDR picture, because onMetaData has to name width and height; what was heard
 before is left out. A session with video whose camera stays dark starts with its audio after `VIDEO_WAIT_US`.
 Audio that was negotiated but stays away becomes silence, `AUDIO_WAIT_US` behind the picture: players wait for
-a track that the headers announce.
+a track that the headers announce. A session without audio has none announced, or silence if that is wished.
+Sound comes in every format that a sink wants (`relay.sound`), pictures in one.
 Units whose bytes turn out to be wrong are dropped and counted.
 Sequence headers go out once, and again only when their bytes change: a header repeated without a change makes
-segmenters downstream begin a new discontinuity.
+segmenters downstream begin a new discontinuity. `headers` is for a sink that comes later.
 
 A video tag has the picture's decoding time, and in its body how much later it is shown (FLV, E.4.3.1); the
 two are the same unless there are B-frames. The stream's zero is the first decoding time, so that none is
@@ -14,88 +15,66 @@ negative; sound stays with the pictures it is heard with, as both are counted fr
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
 from whipway.media.decode_times import DecodeTimes
 from whipway.media.nal import NalType, nal_type
+from whipway.media.opus import SAMPLE_RATE
 from whipway.media.parameter_sets import ParameterSets
 from whipway.media.picture_order import PictureOrder
 from whipway.media.presentation_times import PresentationTimes
-from whipway.media.transcoder import AacFrame
 from whipway.media.unit import AccessUnit, AudioFrame
+from whipway.protocol.rtmp import amf0
+from whipway.relay.sound import CHANNELS, AudioTranscoder, Sound, SoundBody
+from whipway.relay.tags import OPUS, AudioFormat, Tag, TagKind
 
 VIDEO_WAIT_US = 3_000_000
 """How long audio waits for the first picture of a session that has a video track."""
 AUDIO_WAIT_US = 1_000_000
 """How long audio may be late before silence takes its place: longer than networks hold it up."""
-AUDIO_SAMPLE_RATE = 48_000
-AUDIO_CHANNELS = 2
-
-
-class TagKind(Enum):
-    """Which RTMP message carries a tag."""
-
-    METADATA = "metadata"
-    AUDIO = "audio"
-    VIDEO = "video"
-
-
-class Tag(NamedTuple):
-    """One thing for a sink to send."""
-
-    kind: TagKind
-    timestamp_ms: int
-    """When to decode it."""
-    payload: bytes
-    """An FLV tag body; empty for metadata."""
-    keyframe: bool = False
-    header: bool = False
-    """True for sequence headers and metadata, which a sink must never skip."""
-    metadata: dict[str, Any] | None = None
-
-
-class AudioTranscoder(Protocol):
-    """What the muxer needs of `media.transcoder.Transcoder`."""
-
-    @property
-    def config(self) -> bytes: ...
-
-    def transcode(self, frame: AudioFrame) -> list[AacFrame]: ...
-
-    def fill(self, until_us: int, start_us: int) -> list[AacFrame]: ...
-
-    def flush(self) -> list[AacFrame]: ...
 
 
 class Muxer:
-    """Makes the tags of one session. `make_transcoder` is called when the first audio is needed."""
+    """Makes the tags of one session, with sound in the formats of `set_formats`: at first in none.
+
+    `make_transcoder` gets a bitrate in bits a second; it is called when the first sink wants AAC of that, and
+    the stream has begun. `silent_audio` gives pictures without an audio track a silent one.
+    """
 
     def __init__(
         self,
         *,
         has_video: bool,
-        make_transcoder: Callable[[], AudioTranscoder] | None,
+        has_audio: bool,
+        make_transcoder: Callable[[int], AudioTranscoder],
+        silent_audio: bool = False,
         parameter_sets: Sequence[bytes] = (),
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
         self.needs_keyframe = True
         """No picture goes out before the next key frame: the moment to ask for one."""
         self._has_video = has_video
-        self._make_transcoder = make_transcoder
-        self._transcoder: AudioTranscoder | None = None
+        self._has_sound = has_audio or (has_video and silent_audio)
+        self._silence_behind_us = AUDIO_WAIT_US if has_audio else 0
+        """How far silence stays behind the pictures."""
+        self._sound = Sound(make_transcoder, self.drops)
         self._parameter_sets = ParameterSets()
         with suppress(ParseError):  # Hints from the offer: the ones in the stream count.
             self._parameter_sets.update(parameter_sets)
         self._picture_order = PictureOrder()
         self._presentation_times = PresentationTimes()
         self._decode_times = DecodeTimes()
-        self._header_sent = False
+        self._video_header: bytes | None = None
+        """The sequence header that went out last."""
+        self._published: dict[str, Any] = {}
+        """The publisher's own metadata."""
         self._origin_us: int | None = None
+        self._latest_us = 0
+        """The latest time of any unit since the stream began."""
         self._first_audio_us: int | None = None
         self._quiet_since_us: int | None = None
         """Time of the first picture since the last audio; None when there was none yet."""
@@ -112,6 +91,48 @@ class Muxer:
         """True while pictures come in another order than they are shown in: there are B-frames."""
         return self._decode_times.reordered
 
+    def set_formats(self, formats: Collection[AudioFormat]) -> list[Tag]:
+        """The formats that sinks want from now on. The headers of new ones, if the stream has begun."""
+        if not self._has_sound:
+            return []
+        self._sound.set_formats(formats)
+        if self._origin_us is None:
+            return []
+        # Where the silence of the other formats ends, if there is any.
+        start_us = max(self._origin_us, self._latest_us - self._silence_behind_us)
+        opened = self._sound.open(start_us)
+        return [*map(self._metadata, opened), *self._audio_headers(opened, self._latest_ms)]
+
+    def headers(self) -> list[Tag]:
+        """All headers that are current, in each format; empty before the stream has begun."""
+        if self._origin_us is None:
+            return []
+        timestamp = self._latest_ms
+        tags = self._all_metadata() + self._audio_headers(self._sound.formats, timestamp)
+        if self._video_header is not None:
+            tags.append(Tag(TagKind.VIDEO, timestamp, self._video_header, header=True))
+        return tags
+
+    def set_metadata(self, values: Mapping[str, Any]) -> list[Tag]:
+        """The publisher's own onMetaData, in place of what it said before: the metadata to send now, if any.
+
+        What the stream itself says of its tracks wins. Raises as `amf0.encode` does for values without a form
+        in AMF0; nothing has changed then.
+        """
+        published = {name: value for name, value in values.items() if name not in flv.TRACK_METADATA}
+        amf0.encode(published)
+        self._published = published
+        return [] if self._origin_us is None else self._all_metadata()
+
+    def make_data(self, handler: str, values: Mapping[str, Any]) -> list[Tag]:
+        """A data message of the moment, such as a cue point; empty before the stream has begun.
+
+        Raises as `amf0.encode` does.
+        """
+        if self._origin_us is None:
+            return []
+        return [Tag(TagKind.DATA, self._latest_ms, amf0.encode(handler, dict(values)))]
+
     def push(self, unit: AccessUnit | AudioFrame) -> list[Tag]:
         """Turn one unit into the tags to send now, often one, sometimes none."""
         if isinstance(unit, AudioFrame):
@@ -125,7 +146,7 @@ class Muxer:
 
     def flush(self) -> list[Tag]:
         """The audio still inside the encoder, at the end of the session."""
-        return self._audio_tags(self._transcoder.flush()) if self._transcoder else []
+        return self._audio_tags(self._sound.flush())
 
     def _push_video(self, unit: AccessUnit) -> list[Tag]:
         changed = self._take_parameter_sets(unit)
@@ -134,23 +155,22 @@ class Muxer:
             # Nobody can decode a picture without parameter sets, or start between key frames.
             raise ParseError(DropReason.H264_AWAITING_IDR)
         self.needs_keyframe = False
-        renew = changed or not self._header_sent
+        renew = changed or self._video_header is None
         if renew:
             assert self._parameter_sets.sps is not None  # The configuration was made of it.
             self._presentation_times.configure(self._parameter_sets.sps)
             self._decode_times.configure(self._parameter_sets.sps)
         shown_us = self._shown_us(unit)
         decode_us = self._decode_times.place(shown_us, unit.keyframe)
-        if self._origin_us is None:
-            self._origin_us = decode_us
+        self._note_time(decode_us)
         # Behind sound, the first pictures may be due before zero. None may share a millisecond, RTMP's grain.
         timestamp = max(self._milliseconds(decode_us), self._last_video_ms + 1)
         self._last_video_ms = timestamp
         tags = self._fill(decode_us)
         if renew:
-            header = flv.avc_sequence_header(configuration)
-            tags += [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
-            self._header_sent = True
+            self._video_header = flv.avc_sequence_header(configuration)
+            header = Tag(TagKind.VIDEO, timestamp, self._video_header, header=True)
+            tags += [*self._start(timestamp), header]
         # A picture that comes too late for its time is shown at once: never before it is decoded.
         composition = max(0, self._milliseconds(shown_us) - timestamp)
         body = flv.avc_frame(unit.nals, unit.keyframe, composition)
@@ -178,15 +198,13 @@ class Muxer:
         return self._presentation_times.place(unit.time_us, number, unit.keyframe)
 
     def _push_audio(self, frame: AudioFrame) -> list[Tag]:
-        tags: list[Tag] = []
-        if self._origin_us is None:
-            if self._waits_for_video(frame.time_us):
-                return []
-            self._origin_us = frame.time_us
-            tags = self._start(0)
-        assert self._transcoder is not None  # Audio comes only where it was negotiated.
+        begins = self._origin_us is None
+        if begins and self._waits_for_video(frame.time_us):
+            return []
+        self._note_time(frame.time_us)
+        tags = self._start(0) if begins else []
         try:
-            tags += self._audio_tags(self._transcoder.transcode(frame))
+            tags += self._audio_tags(self._sound.push(frame))
             self._quiet_since_us = None
         except ParseError as error:
             self.drops[error.reason] += 1
@@ -194,20 +212,13 @@ class Muxer:
 
     def _fill(self, video_us: int) -> list[Tag]:
         """Silence for audio that stays away while the pictures go on."""
-        if self._transcoder is None:
-            return []
-        assert self._origin_us is not None  # Headers went out already.
         if self._quiet_since_us is None:
             self._quiet_since_us = video_us
         # Audio that keeps coming is heard, however far behind the pictures its times are.
-        until_us = video_us - AUDIO_WAIT_US
+        until_us = video_us - self._silence_behind_us
         if until_us <= self._quiet_since_us:
             return []
-        try:
-            return self._audio_tags(self._transcoder.fill(until_us, self._origin_us))
-        except ParseError as error:
-            self.drops[error.reason] += 1
-            return []
+        return self._audio_tags(self._sound.fill(until_us))
 
     def _waits_for_video(self, time_us: int) -> bool:
         if self._first_audio_us is None:
@@ -215,32 +226,52 @@ class Muxer:
         return self._has_video and time_us - self._first_audio_us < VIDEO_WAIT_US
 
     def _start(self, timestamp_ms: int) -> list[Tag]:
-        """Metadata, and the first time the audio header behind it."""
-        # Players of the FFmpeg family take metadata for a header at time 0 only, else for a stream of data.
-        tags = [Tag(TagKind.METADATA, 0, b"", header=True, metadata=self._metadata())]
-        if self._transcoder is None and self._make_transcoder is not None:
-            self._transcoder = self._make_transcoder()
-            body = flv.aac_sequence_header(self._transcoder.config)
-            tags.append(Tag(TagKind.AUDIO, timestamp_ms, body, header=True))
-        return tags
+        """Metadata, and the first time the audio headers behind it."""
+        assert self._origin_us is not None  # The unit that starts it has a time.
+        opened = self._sound.open(self._origin_us)
+        return self._all_metadata() + self._audio_headers(opened, timestamp_ms)
 
-    def _audio_tags(self, frames: list[AacFrame]) -> list[Tag]:
+    def _audio_headers(self, formats: Collection[AudioFormat], timestamp_ms: int) -> list[Tag]:
         return [
-            Tag(TagKind.AUDIO, timestamp, flv.aac_frame(frame.payload))
-            for frame in frames
-            # The encoder's priming frame, and sound from before the first picture, have no place.
-            if (timestamp := self._milliseconds(frame.time_us)) >= 0
+            Tag(TagKind.AUDIO, timestamp_ms, self._sound.header(audio), header=True, audio=audio)
+            for audio in formats
         ]
 
-    def _metadata(self) -> dict[str, Any]:
+    def _audio_tags(self, bodies: list[SoundBody]) -> list[Tag]:
+        return [
+            Tag(TagKind.AUDIO, timestamp, body, audio=audio)
+            for audio, time_us, body in bodies
+            # The encoder's priming frame, and sound from before the first picture, have no place.
+            if (timestamp := self._milliseconds(time_us)) >= 0
+        ]
+
+    def _all_metadata(self) -> list[Tag]:
+        """For each format wanted; a stream without sound has one for all sinks."""
+        return list(map(self._metadata, self._sound.formats if self._has_sound else (None,)))
+
+    def _metadata(self, audio: AudioFormat | None) -> Tag:
         sps = self._parameter_sets.sps
-        return flv.metadata(
+        values = flv.metadata(
             width=sps.width if sps else None,
             height=sps.height if sps else None,
             frame_rate=sps.frame_rate if sps else None,
-            sample_rate=AUDIO_SAMPLE_RATE if self._make_transcoder else None,
-            channels=AUDIO_CHANNELS,
+            sample_rate=SAMPLE_RATE if audio else None,
+            channels=CHANNELS,
+            audio_codec=flv.AUDIO_CODEC_OPUS if audio == OPUS else flv.AUDIO_CODEC_AAC,
         )
+        payload = amf0.encode("@setDataFrame", "onMetaData", amf0.EcmaArray(self._published | values))
+        # Players of the FFmpeg family take metadata for a header at time 0 only, else for a stream of data.
+        return Tag(TagKind.METADATA, 0, payload, header=True, audio=audio)
+
+    @property
+    def _latest_ms(self) -> int:
+        return max(self._last_video_ms, self._milliseconds(self._latest_us))
+
+    def _note_time(self, time_us: int) -> None:
+        """The first time noted is the stream's zero."""
+        if self._origin_us is None:
+            self._origin_us = self._latest_us = time_us
+        self._latest_us = max(self._latest_us, time_us)
 
     def _milliseconds(self, time_us: int) -> int:
         assert self._origin_us is not None

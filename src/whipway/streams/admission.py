@@ -31,7 +31,8 @@ __all__ = ["ANONYMOUS", "Admission", "NotAllowed", "NotAuthenticated", "Principa
 MAX_TOKEN_CHARACTERS = 8192
 """Longer ones are refused unread; signed tokens with many claims have some 2 kB."""
 MAX_CALLS = 100
-"""Connections for callbacks and keys at a time; more wait for one of them."""
+"""Connections for callbacks and keys at a time; more wait for one of them. Publishers by RTMP get no more
+than half of them (`rtmp_admission`)."""
 CALL_TIMEOUT = 2.0
 """Seconds for each step of a call; callers bound the whole of it."""
 

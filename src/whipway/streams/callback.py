@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 import structlog
 
-from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.protocol.rtmp.url import parse_rtmp_url, stream_path
 from whipway.streams.rights import NotAllowed, PublishAttempt
 
 CALLBACK_TIMEOUT = 2.0
@@ -57,13 +57,18 @@ class PublishCallback:
 
 
 def callback_form(attempt: PublishAttempt, number: int) -> list[tuple[str, str]]:
-    """The form that describes an attempt, the `number`th there was."""
+    """The form that describes an attempt, the `number`th there was.
+
+    As with rights, all that follows the first part of the application counts as the name: one stream has one
+    form, wherever its publisher ends the one and begins the other.
+    """
     url = parse_rtmp_url(attempt.stream_url)
-    name, _, arguments = attempt.stream_name.partition("?")
+    app, _, name = stream_path(url.app, attempt.stream_name).partition("/")
+    arguments = attempt.stream_name.partition("?")[2]
     form = {
         "call": "publish",
-        "name": name.strip("/"),  # As rights and `stream_key` see it.
-        "app": url.app.partition("?")[0],
+        "name": name.strip("/"),
+        "app": app,
         "addr": attempt.client,
         "clientid": str(number),
         "tcurl": url.tc_url,

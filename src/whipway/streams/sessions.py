@@ -6,74 +6,78 @@ side alone needs stays here: which address a session came from, and the digest o
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 
-from whipway.protocol.rtmp.url import is_loopback_host, loggable_name, parse_rtmp_url, stream_path
+from whipway.hosts import address_group
+from whipway.protocol.rtmp.url import loggable_name, parse_rtmp_url
+from whipway.streams.refusals import (
+    IceRefused,
+    SessionNotCreated,
+    SessionNotFound,
+    SessionOver,
+    SinkNotAdded,
+    SinkNotFound,
+)
+from whipway.streams.session_keys import stream_key
+from whipway.streams.sound_formats import SoundFormats
+from whipway.streams.watching import Watching
 from whipway.worker.egress import EgressPolicy, EgressRefused
 from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
+    FIRST_SINK,
+    AddSink,
     CreateSession,
     DescribeSession,
     DescribeWorker,
     EndSession,
     IceNotUpdated,
     IceUpdated,
+    MetadataSent,
+    RemoveSink,
+    Reply,
+    SendMetadata,
+    SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SinkAdded,
+    SinkRefused,
+    SinkRemoved,
     UnknownSession,
+    UnknownSink,
     UpdateIce,
     WorkerDescribed,
 )
+
+__all__ = [
+    "Access",
+    "IceRefused",
+    "SessionDirectory",
+    "SessionNotCreated",
+    "SessionNotFound",
+    "SessionOver",
+    "SinkNotAdded",
+    "SinkNotFound",
+    "stream_key",
+]
 
 MAX_REMEMBERED = 1000
 """Ended sessions that can still say why they ended."""
 EVENT_TIMEOUT = 1.0
 """Seconds. The event of a session's end was sent before the worker's word that it knows the session no more,
 so it is on its way; only a worker that lost the session lets this pass."""
+FULL = "this session has as many sinks as it is set to take"
 EGRESS_TIMEOUT = 2.0
 """Seconds to see where a stream would go. Slow DNS is no refusal: the sink looks again, and waits longer."""
 
+_SessionRequest = AddSink | RemoveSink | SendMetadata | EndSession | UpdateIce
+
 log = structlog.get_logger("sessions")
-
-
-class SessionNotFound(Exception):
-    """No session has this id, now or lately."""
-
-
-class SessionOver(Exception):
-    """The session has ended already. Holds its last words."""
-
-    def __init__(self, ended: SessionEnded) -> None:
-        super().__init__(ended.reason)
-        self.ended = ended
-
-
-class SessionNotCreated(Exception):
-    """There is no new session. `kind`: what the worker says ("malformed", "unsupported", "busy"), or
-    "egress": not to that URL; "full": no more of them; "crowded": not from that address; "draining": not any
-    more.
-    """
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
-
-
-class IceRefused(Exception):
-    """A session's ICE was not updated. `kind` is "malformed" or "stale"."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
 
 
 class Access(NamedTuple):
@@ -84,13 +88,15 @@ class Access(NamedTuple):
     credential: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Live:
-    stream_key: str
+    stream_key: str | None
+    """Of its first sink; None once that is removed."""
     client: str
     access: Access
     last_words: asyncio.Future[SessionEnded]
     """The promise of them."""
+    sounds: SoundFormats
     updating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -126,6 +132,7 @@ class SessionDirectory:
         self._is_draining = False
         self._live: dict[str, _Live] = {}
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
+        self._watching = Watching(self.describe)
 
     @property
     def live_count(self) -> int:
@@ -141,11 +148,22 @@ class SessionDirectory:
 
         Raises SessionNotCreated ("draining", "full", "crowded" or "egress"). No room is kept.
         """
-        key, group = stream_key(stream_url, stream_name), address_group(client)
+        key, group = self._key(stream_url, stream_name), address_group(client)
         self._require_room(key, group)
-        await self._require_egress(stream_url)
+        await self.check_egress(stream_url)
         # Others may have come while the name was looked up.
         self._require_room(key, group)
+
+    async def check_egress(self, stream_url: str) -> None:
+        """Refuse a URL to which nothing may be sent: SessionNotCreated ("egress")."""
+        url = parse_rtmp_url(stream_url)
+        try:
+            async with asyncio.timeout(EGRESS_TIMEOUT):
+                await self._egress.check(url.host, url.port)
+        except EgressRefused as refusal:
+            raise SessionNotCreated("egress", str(refusal)) from None
+        except OSError:  # Timeouts among them.
+            log.debug("the host of a stream_url does not resolve yet", host=url.host)
 
     async def create(
         self,
@@ -153,6 +171,7 @@ class SessionDirectory:
         offer: str,
         stream_name: str,
         stream_url: str,
+        audio: str,
         audio_bitrate: int,
         client: str = "",
         credential: bytes | None = None,
@@ -162,15 +181,17 @@ class SessionDirectory:
         Where the stream may go is for `check` to say; the sink looks again in any case.
         `client` is the publisher's IP address as text, "" when unknown; `credential` its token's digest.
         """
-        key, group = stream_key(stream_url, stream_name), address_group(client)
+        key, group = self._key(stream_url, stream_name), address_group(client)
         self._require_room(key, group)
         session_id = self._new_session_id()
         access = Access(stream_name, stream_url, credential)
-        self._live[session_id] = _Live(key, group, access, asyncio.get_running_loop().create_future())
+        last_words = asyncio.get_running_loop().create_future()
+        sounds = SoundFormats(audio, audio_bitrate)
+        self._live[session_id] = _Live(key, group, access, last_words, sounds)
         try:
             reply = await self._link.request(
                 CreateSession(
-                    session_id, offer, stream_name, stream_url, audio_bitrate, key, self._takes_over
+                    session_id, offer, stream_name, stream_url, audio, audio_bitrate, key, self._takes_over
                 )
             )
         except BaseException:
@@ -185,16 +206,10 @@ class SessionDirectory:
 
     async def end(self, session_id: str, reason: str) -> SessionEnded:
         """End a session. Raises SessionNotFound or SessionOver."""
-        self._find_live(session_id)
-        reply = await self._link.request(EndSession(session_id, reason))
-        match reply:
-            case SessionEnded():
-                self._remember(reply)
-                return reply
-            case UnknownSession():
-                raise SessionOver(await self._last_words(session_id))
-            case _:
-                raise AssertionError(reply)  # The worker answers EndSession with these two only.
+        reply = await self._ask(EndSession(session_id, reason))
+        assert isinstance(reply, SessionEnded)
+        self._remember(reply)
+        return reply
 
     async def update_ice(self, session_id: str, fragment: str, if_match: Sequence[str]) -> IceUpdated:
         """Hand a session trickled candidates or an ICE restart, the body of a PATCH with its entity tags.
@@ -203,16 +218,72 @@ class SessionDirectory:
         """
         # RFC 9725, section 4.3.3 lets such requests overlap: each is to see what the one before has done.
         async with self._find_live(session_id).updating:
-            reply = await self._link.request(UpdateIce(session_id, fragment, list(if_match)))
-        match reply:
-            case IceUpdated():
-                return reply
-            case IceNotUpdated():
-                raise IceRefused(reply.kind, reply.detail)
-            case UnknownSession():
-                raise SessionOver(await self._last_words(session_id))
-            case _:
-                raise AssertionError(reply)  # The worker answers UpdateIce with these three only.
+            reply = await self._ask(UpdateIce(session_id, fragment, list(if_match)))
+        if isinstance(reply, IceNotUpdated):
+            raise IceRefused(reply.kind, reply.detail)
+        assert isinstance(reply, IceUpdated)
+        return reply
+
+    async def check_sink(
+        self, session_id: str, *, stream_url: str, audio: str, audio_bitrate: int, max_sinks: int
+    ) -> None:
+        """Refuse a sink that there is no room for or that may not go there, before others are asked.
+
+        Raises SessionNotFound, SessionOver, SessionNotCreated ("egress") or SinkNotAdded ("full"). No room
+        is kept.
+        """
+        await self.check_egress(stream_url)
+        live = self._find_live(session_id)
+        sinks = await self.sinks(session_id)
+        if len(sinks) >= max_sinks:
+            raise SinkNotAdded("full", FULL)
+        live.sounds.require_room(sinks, audio, audio_bitrate)
+
+    async def add_sink(
+        self, session_id: str, *, stream_name: str, stream_url: str, audio: str, audio_bitrate: int
+    ) -> Mapping[str, Any]:
+        """Have a session feed one more RTMP server. Describes the sink.
+
+        Where the stream may go is for `check_sink` to say; the sink looks again in any case.
+        Raises SessionNotFound, SessionOver or SinkNotAdded.
+        """
+        key = self._key(stream_url, stream_name)
+        live = self._find_live(session_id)
+        # Of several at the same time each is to see what sound those before it want.
+        async with live.updating:
+            live.sounds.require_room(await self.sinks(session_id), audio, audio_bitrate)
+            reply = await self._ask(
+                AddSink(session_id, stream_name, stream_url, audio, audio_bitrate, key, self._takes_over)
+            )
+            if isinstance(reply, SinkRefused):
+                raise SinkNotAdded(reply.kind, reply.detail)
+            assert isinstance(reply, SinkAdded)
+            live.sounds.add(reply.sink["id"], audio, audio_bitrate)
+        return reply.sink
+
+    async def remove_sink(self, session_id: str, sink_id: str) -> Mapping[str, Any]:
+        """End one sink of a session. Describes it for the last time.
+
+        Raises SessionNotFound, SessionOver or SinkNotFound.
+        """
+        reply = await self._ask(RemoveSink(session_id, sink_id))
+        if isinstance(reply, UnknownSink):
+            raise SinkNotFound(sink_id)
+        assert isinstance(reply, SinkRemoved)
+        if sink_id == FIRST_SINK and (live := self._live.get(session_id)):
+            # The stream is free again: whoever publishes it next does not take this session's place.
+            live.stream_key = None
+        return reply.sink
+
+    async def sinks(self, session_id: str) -> Sequence[Mapping[str, Any]]:
+        """The sinks of a session, or how they were at its end. Raises SessionNotFound."""
+        sinks: Sequence[Mapping[str, Any]] = (await self.describe(session_id))["sinks"]
+        return sinks
+
+    async def send_metadata(self, session_id: str, handler: str, payload: Mapping[str, Any]) -> None:
+        """Put a data message into all sinks of a session. Raises SessionNotFound or SessionOver."""
+        reply = await self._ask(SendMetadata(session_id, handler, payload))
+        assert isinstance(reply, MetadataSent)
 
     def access(self, session_id: str) -> Access | None:
         """Who may touch a session, living or remembered; None: there is no such session."""
@@ -234,6 +305,20 @@ class SessionDirectory:
         assert isinstance(reply, UnknownSession)
         return (await self._last_words(session_id)).snapshot
 
+    def watch(self, session_id: str) -> AsyncGenerator[Mapping[str, Any], None]:
+        """The snapshots of a session from now on (see `Watching`); its last one is the last of them.
+
+        Raises SessionNotFound, at once or, if the session is forgotten meanwhile, when the next one is due.
+        """
+        if self.access(session_id) is None:
+            raise SessionNotFound(session_id)
+
+        def is_last(snapshot: Mapping[str, Any]) -> bool:
+            ended = self._ended.get(session_id)
+            return ended is not None and ended.last_words.snapshot is snapshot
+
+        return self._watching.watch(session_id, is_last)
+
     async def worker_drops(self) -> Mapping[str, int]:
         """How many datagrams the worker could give to no session, by reason."""
         reply = await self._link.request(DescribeWorker())
@@ -243,17 +328,16 @@ class SessionDirectory:
     async def follow_events(self) -> None:
         """Take the worker's events until its link is closed. One task runs this."""
         async for event in self._link.events():
-            self._remember(event)
+            match event:
+                case SessionChanged(session_id):
+                    self._watching.tell(session_id)
+                case SessionEnded():
+                    self._remember(event)
+                case _:
+                    assert_never(event)
 
-    async def _require_egress(self, stream_url: str) -> None:
-        url = parse_rtmp_url(stream_url)
-        try:
-            async with asyncio.timeout(EGRESS_TIMEOUT):
-                await self._egress.check(url.host, url.port)
-        except EgressRefused as refusal:
-            raise SessionNotCreated("egress", str(refusal)) from None
-        except OSError:  # Timeouts among them.
-            log.debug("the host of a stream_url does not resolve yet", host=url.host)
+    def _key(self, stream_url: str, stream_name: str) -> str:
+        return stream_key(stream_url, stream_name, self._egress.is_own)
 
     def _require_room(self, key: str, group: str) -> None:
         """Where the stream has a session already, the worker has the new one take its place or refuses it: so
@@ -268,6 +352,14 @@ class SessionDirectory:
         limit = self._sessions_per_address
         if limit and group and sum(each.client == group for each in others) >= limit:
             raise SessionNotCreated("crowded", "there are as many sessions from your address as it may have")
+
+    async def _ask(self, request: _SessionRequest) -> Reply:
+        """Have the worker carry out what is asked of one session. Raises SessionNotFound or SessionOver."""
+        self._find_live(request.session_id)
+        reply = await self._link.request(request)
+        if isinstance(reply, UnknownSession):
+            raise SessionOver(await self._last_words(request.session_id))
+        return reply
 
     def _find_live(self, session_id: str) -> _Live:
         if session_id in self._ended:
@@ -305,25 +397,4 @@ class SessionDirectory:
         self._ended[ended.session_id] = _Ended(ended, live.access)
         while len(self._ended) > MAX_REMEMBERED:
             self._ended.popitem(last=False)
-
-
-def stream_key(stream_url: str, stream_name: str) -> str:
-    """The same for two targets that are one stream: where players find it, without anybody's arguments.
-
-    Arguments are secrets as often as not, and differ from one publisher to the next. All names of this host
-    are one.
-    """
-    url = parse_rtmp_url(stream_url)
-    host = "localhost" if is_loopback_host(url.host) else url.host
-    return f"{host}:{url.port}/{stream_path(url.app, stream_name)}"
-
-
-def address_group(client: str) -> str:
-    """Addresses that count as one client: of IPv6 a whole /64, which is what one site has (RFC 6177)."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or address.packed[:8].hex())
-    return client
+        self._watching.tell(ended.session_id)

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whipway.protocol.rtmp.url import loggable_name
-from whipway.web.paths import printable, without_secrets
+from whipway.web.paths import ENDPOINT_PATH, printable, without_secrets
 
 MAX_METHOD_CHARACTERS = 16
 CLIENT_LEFT = 499
@@ -65,7 +65,7 @@ def _write(scope: Scope, status: int | None, location: str, seconds: float) -> N
     }
     if method == "POST":
         fields |= _stream(scope["query_string"])
-    if status == 201:
+    if status == 201 and scope["path"] == ENDPOINT_PATH:
         fields["session"] = printable(location.rpartition("/")[2][:8])
     is_news = method in ("POST", "PATCH", "DELETE") or status is None or status >= 400
     (log.info if is_news else log.debug)("request", **fields)

@@ -23,6 +23,7 @@ from whipway.web import openapi
 from whipway.web.access_log import AccessLog
 from whipway.web.auth import Guard
 from whipway.web.cors import Cors
+from whipway.web.flv import LiveStreams, make_flv_router
 from whipway.web.forwarded import Forwarded
 from whipway.web.ice_servers import ice_server_links, is_secret
 from whipway.web.methods import MethodRules
@@ -31,6 +32,7 @@ from whipway.web.problems import answer_bug, install_problem_handlers
 from whipway.web.rate_limits import RateLimits
 from whipway.web.request_rules import RequestRules
 from whipway.web.response_headers import ResponseHeaders
+from whipway.web.sinks import make_sinks_router
 from whipway.web.whip import make_whip_router
 
 DASHBOARD = Path(__file__).parent / "dashboard"
@@ -42,8 +44,12 @@ def make_app(
     *,
     default_stream_url: str | None = None,
     admission: Admission | None = None,
+    origin: LiveStreams | None = None,
 ) -> FastAPI:
-    """Build the application over a session directory; without `admission`, everybody may publish."""
+    """Build the application over a session directory.
+
+    Without `admission`, everybody may publish. `origin`: whose streams can be played by HTTP-FLV.
+    """
     app = FastAPI(
         title="Whipway",
         version=__version__,
@@ -55,11 +61,15 @@ def make_app(
     guard = Guard(admission, directory)
     install_problem_handlers(app)
     app.include_router(make_whip_router(directory, settings, default_stream_url, guard))
+    app.include_router(make_sinks_router(directory, settings, guard))
     app.mount("/dashboard", StaticFiles(directory=DASHBOARD), name="dashboard")
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(DASHBOARD / "index.html")
+
+    if origin is not None:
+        app.include_router(make_flv_router(origin))
 
     # Each one goes around those before it.
     app.add_middleware(MethodRules, routes=app.routes)

@@ -16,9 +16,12 @@ from whipway.web.problems import Problem, ProblemKind
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+JSON_TYPE = "application/json"
 MAX_OFFER_BYTES = 64 * 1024
 MAX_FRAGMENT_BYTES = 16 * 1024
 """Room for a hundred candidates; browsers send some ten."""
+MAX_METADATA_BYTES = 16 * 1024
+"""Of JSON. As AMF0 it may grow, to nine bytes for a number of one digit."""
 BODY_TIMEOUT = 10.0
 """Seconds for a whole body, a few kB: enough on the worst of networks that could carry a stream."""
 MAX_TYPE_CHARACTERS = 256
@@ -55,6 +58,7 @@ OFFER = Body("offer", (SDP_TYPE, "text/plain"), MAX_OFFER_BYTES, ProblemKind.MAL
 FRAGMENT = Body(
     "fragment", (FRAGMENT_TYPE,), MAX_FRAGMENT_BYTES, ProblemKind.MALFORMED_FRAGMENT, "Accept-Patch"
 )
+METADATA = Body("metadata", (JSON_TYPE,), MAX_METADATA_BYTES, ProblemKind.MALFORMED_METADATA, "Accept-Post")
 
 
 def check_body_headers(request: Request, body: Body) -> None:

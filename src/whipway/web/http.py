@@ -2,8 +2,9 @@
 
 A connection has to bring a request within HEADER_TIMEOUT (uvicorn's own keep-alive timeout only covers
 silence after a response). There are at most MAX_CONNECTIONS; those that wait for their peer give way to new
-ones. A stop waits no longer than STOP_TIMEOUT for a peer. What is not HTTP (RFC 9112) is answered by a
-problem document like every other error. How long a body may take is for the route that reads it.
+ones, then those in the middle of a response without end. A stop waits no longer than STOP_TIMEOUT for a peer.
+What is not HTTP (RFC 9112) is answered by a problem document like every other error. How long a body may take
+is for the route that reads it.
 """
 
 import asyncio
@@ -102,11 +103,12 @@ class HttpProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
     def _make_room(self) -> bool:
-        """Abort the connection that has waited longest, if any waits."""
-        waiting = [each for each in self.connections if isinstance(each, HttpProtocol) and each._waits()]
-        if not waiting:
+        """Abort the connection that has waited longest, or else the one that has been answered longest."""
+        others = [each for each in self.connections if isinstance(each, HttpProtocol)]
+        leaving = [each for each in others if each._waits()] or [each for each in others if each._streams()]
+        if not leaving:
             return False
-        oldest = min(waiting, key=lambda each: each._waiting_since)
+        oldest = min(leaving, key=lambda each: each._waiting_since)
         self.connections.discard(oldest)  # Others may come before `connection_lost` does it.
         oldest.transport.abort()
         return True
@@ -114,6 +116,10 @@ class HttpProtocol(H11Protocol):
     def _waits(self) -> bool:
         """Whether it is for the peer to go on: by a request, or by reading the response."""
         return self._is_idle() or self.flow.write_paused
+
+    def _streams(self) -> bool:
+        """Whether it is in the middle of a response: of a live stream, or of events. Others end at once."""
+        return self.cycle is not None and self.cycle.response_started
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -1,13 +1,15 @@
 """The inputs of the WHIP routes as `/openapi.json` describes them: parameters, bodies, and examples of both.
 
 Patterns are those of ECMA 262, as JSON Schema has it. Where the server takes more than a pattern can say, the
-pattern is what is portable: nothing it lets through is refused.
+pattern is what is portable: nothing it lets through is refused. Of metadata the outermost object is
+described; what holds for those inside of it is said in words.
 """
 
 from typing import Any
 
 from whipway.protocol.rtmp.url import MAX_NAME_CHARACTERS, MAX_URL_CHARACTERS
-from whipway.web.publish_query import DEFAULT_AUDIO_BITRATE, MAX_AUDIO_BITRATE, MIN_AUDIO_BITRATE
+from whipway.web.metadata_body import HANDLERS, MAX_DEPTH
+from whipway.web.publish_query import AUDIO_CHOICES, MAX_AUDIO_BITRATE, MIN_AUDIO_BITRATE
 
 Described = dict[str, Any]
 
@@ -49,6 +51,8 @@ a=candidate:1 1 udp 2130706431 198.51.100.7 39132 typ host
 a=end-of-candidates
 """.replace("\n", "\r\n")
 
+EXAMPLE_METADATA = {"handlerName": "onCuePoint", "payload": {"name": "goal", "score": [1, 0], "live": True}}
+
 SESSION_ID_PATTERN = "[A-Za-z0-9_-]+"
 
 _LABEL = "[A-Za-z0-9_-]{1,63}"
@@ -56,6 +60,7 @@ _HOST_NAME = rf"(?![^/:]{{254}}){_LABEL}(\.{_LABEL}){{0,7}}"
 _H16 = "[0-9A-Fa-f]{1,4}"
 _IPV6_ADDRESS = rf"\[(({_H16}:){{7}}{_H16}|({_H16}:){{1,3}}(:{_H16}){{1,4}}|::({_H16})?)\]"
 """Not every way to write one."""
+_USER_INFO = "[A-Za-z0-9._~!$&'()*,;=-]{1,64}"
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 # RFC 3986, section 3.3 and 3.4: what stands in a path, and the query behind it.
 _PCHAR = "A-Za-z0-9._~!$&'()*+,;=:@%-"
@@ -82,26 +87,35 @@ STREAM_URL: Described = {
     "name": "stream_url",
     "in": "query",
     "required": True,
-    "description": "The RTMP server and its application. May stand here without percent-encoding.",
+    "description": "The RTMP server and its application, perhaps with user and password, which no answer"
+    " repeats. May stand here without percent-encoding.",
     "schema": {
         "type": "string",
         "maxLength": MAX_URL_CHARACTERS,
-        "pattern": f"^rtmps?://({_HOST_NAME}|{_IPV6_ADDRESS})(:{_PORT})?{_APPLICATION}$",
+        "pattern": f"^rtmps?://({_USER_INFO}(:{_USER_INFO})?@)?({_HOST_NAME}|{_IPV6_ADDRESS})(:{_PORT})?{_APPLICATION}$",
     },
     "examples": {
         "RTMP": {"value": "rtmp://rtmp.example.com/live"},
-        "RTMPS, another port": {"value": "rtmps://rtmp.example.com:1936/live"},
+        "RTMPS, another port": {"value": "rtmps://me:secret@rtmp.example.com:1936/live"},
     },
+}
+AUDIO: Described = {
+    "name": "audio",
+    "in": "query",
+    "description": "The sound that the RTMP server gets: AAC; Opus as it came (Enhanced RTMP); or auto: Opus"
+    " where it says that it takes it, else AAC. Without it: what the setting `sink.audio` says.",
+    "schema": {"type": "string", "enum": [*AUDIO_CHOICES]},
+    "example": "auto",
 }
 AUDIO_BITRATE: Described = {
     "name": "audio_bitrate",
     "in": "query",
-    "description": "Of the AAC that is sent to the RTMP server, in bit/s.",
+    "description": "Of the AAC that is sent to the RTMP server, in bit/s. Without it: what the setting"
+    " `sink.audio_bitrate` says.",
     "schema": {
         "type": "integer",
         "minimum": MIN_AUDIO_BITRATE,
         "maximum": MAX_AUDIO_BITRATE,
-        "default": DEFAULT_AUDIO_BITRATE,
     },
     "example": 96_000,
 }
@@ -113,6 +127,14 @@ SESSION_ID: Described = {
     "schema": {"type": "string", "pattern": f"^{SESSION_ID_PATTERN}$"},
     "example": "fH7_1zJ8m0bRrQX5cTn2-eKpUuW3yLdA",
 }
+SINK_ID: Described = {
+    "name": "sink_id",
+    "in": "path",
+    "required": True,
+    "description": "The `id` of the sink. That of the WHIP request is 1.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,16}$"},
+    "example": "1",
+}
 IF_MATCH: Described = {
     "name": "If-Match",
     "in": "header",
@@ -122,9 +144,41 @@ IF_MATCH: Described = {
     "examples": {"tag": {"value": '"38sdf4fdsf54"'}, "any": {"value": "*"}},
 }
 
+LAST_EVENT_ID: Described = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that was seen, as a browser's EventSource sends it.",
+    "schema": {"type": "string"},
+    "example": "end",
+}
+
 
 def body(description: str, format_: str, example: str, *media_types: str) -> Described:
     """A request body that is taken under each of these media types."""
     schema = {"type": "string", "format": format_}
     content = {media_type: {"schema": schema, "example": example} for media_type in media_types}
     return {"required": True, "description": description, "content": content}
+
+
+METADATA_BODY: Described = {
+    "required": True,
+    "description": "The name that the RTMP message begins with, and the object behind it",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "handlerName": {"type": "string", "enum": [*HANDLERS]},
+                    "payload": {
+                        "description": f"Objects and arrays in each other, this one included, at most"
+                        f" {MAX_DEPTH} deep. Members have names, numbers are those of a double.",
+                        "type": "object",
+                        "propertyNames": {"minLength": 1},
+                    },
+                },
+                "required": ["handlerName", "payload"],
+            },
+            "example": EXAMPLE_METADATA,
+        }
+    },
+}

@@ -6,6 +6,8 @@ A session's id is all that it takes to end that session, so that a log holds its
 import re
 
 ENDPOINT_PATH = "/p/webrtc"
+STATUS_PATH, SINKS_PATH, METADATA_PATH = "/status", "/sink", "/metadata"
+"""Behind a session's URL."""
 MAX_CHARACTERS = 200
 
 _SESSION_ID = re.compile(rf"({ENDPOINT_PATH}/+)(?!status\.json$)([^/]{{8}})[^/]*", re.IGNORECASE)

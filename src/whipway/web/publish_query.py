@@ -1,4 +1,4 @@
-"""The query of a WHIP POST: what to publish, and where to.
+"""The query of a WHIP POST, and of one that adds a sink: what to publish, where to, with which sound.
 
 Values are decoded by hand: publishers send `stream_url=rtmp://host/live` without any encoding, and a plus
 sign in a stream key is a plus sign, so the form rule "+ is a space" does not hold here.
@@ -10,13 +10,14 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
+from whipway.config import SinkSettings
 from whipway.protocol.rtmp.url import check_stream_name, parse_rtmp_url
 from whipway.web.problems import Problem, ProblemKind
 
 MIN_AUDIO_BITRATE = 16_000
 MAX_AUDIO_BITRATE = 320_000
-DEFAULT_AUDIO_BITRATE = 128_000
-PARAMETERS = frozenset({"stream_name", "stream_url", "audio_bitrate"})
+AUDIO_CHOICES = ("aac", "opus", "auto")
+PARAMETERS = frozenset({"stream_name", "stream_url", "audio", "audio_bitrate"})
 """What a query may say once; anything else in it is left alone."""
 REDIRECTED = "redirected"
 """Set to 1 by a server that sent the publisher on (`web.urls`)."""
@@ -24,10 +25,12 @@ REDIRECTED = "redirected"
 
 @dataclass(frozen=True, slots=True)
 class PublishQuery:
-    """The query of a WHIP request, checked."""
+    """The query of a request for a sink, checked."""
 
     stream_name: str
     stream_url: str
+    audio: str
+    """One of AUDIO_CHOICES."""
     audio_bitrate: int
     is_redirected: bool = False
     """Another server sent the publisher here, so that it is not sent on."""
@@ -39,14 +42,23 @@ def raw_query(request: Request) -> bytes:
     return query
 
 
-def parse_publish_query(query: bytes) -> PublishQuery:
-    """Check the query string of a WHIP POST. Raises Problem naming the parameter."""
+def client_address(request: Request) -> str:
+    """Of whoever sent a request; "" if nobody knows (a Unix socket, or a peer that is gone)."""
+    return request.client.host if request.client else ""
+
+
+def parse_publish_query(query: bytes, defaults: SinkSettings) -> PublishQuery:
+    """Check a query string. `defaults` say what sound it asks for where it does not speak of it.
+
+    Raises Problem naming the parameter.
+    """
     values = _split_query(query.decode(errors="replace"))
     name, url = _required(values, "stream_name"), _required(values, "stream_url")
     _check("stream_name", check_stream_name, name)
     _check("stream_url", parse_rtmp_url, url)
-    bitrate = _audio_bitrate(values.get("audio_bitrate"))
-    return PublishQuery(name, url, bitrate, values.get(REDIRECTED) == "1")
+    audio = _audio(values.get("audio", defaults.audio))
+    bitrate = _audio_bitrate(values.get("audio_bitrate", str(defaults.audio_bitrate)))
+    return PublishQuery(name, url, audio, bitrate, values.get(REDIRECTED) == "1")
 
 
 def _split_query(query: str) -> dict[str, str]:
@@ -74,9 +86,14 @@ def _check(parameter: str, check: Callable[[str], object], value: str) -> None:
         raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} {error}", parameter) from None
 
 
-def _audio_bitrate(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_AUDIO_BITRATE
+def _audio(text: str) -> str:
+    if text in AUDIO_CHOICES:
+        return text
+    detail = f"audio is one of {', '.join(AUDIO_CHOICES)}"
+    raise Problem(ProblemKind.BAD_PARAMETER, detail, "audio")
+
+
+def _audio_bitrate(text: str) -> int:
     # isdecimal alone would let other scripts' digits and endless numbers through.
     if text.isascii() and text.isdecimal() and len(text) <= 6:
         bitrate = int(text)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whipway.config import LimitSettings
-from whipway.streams.sessions import address_group
+from whipway.hosts import address_group
 from whipway.web.paths import ENDPOINT_PATH
 from whipway.web.problems import Problem, ProblemKind, problem_document
 
@@ -86,7 +86,9 @@ class RateLimits:
         await response(scope, receive, send)
 
     def _wait(self, scope: Scope) -> float:
-        limiter = self._limiters.get(scope["method"])
+        # Metadata come every second or so, as trickled candidates do: no new stream is asked for.
+        is_metadata = scope["method"] == "POST" and scope["path"].endswith("/metadata")
+        limiter = self._limiters.get("PATCH" if is_metadata else scope["method"])
         # Without an address (a Unix socket, or a peer that is gone) nobody knows who asks; sharing one
         # account, one client could lock out the others.
         if limiter is None or not scope["client"] or not _is_whip(scope["path"]):

@@ -1,4 +1,4 @@
-"""The URLs that this server tells its clients: where a session is, and which other server to ask.
+"""The URLs that this server tells its clients: where a session and its parts are, which other server to ask.
 
 A session's URL is made from `http.public_url`, or else from the request itself (behind a trusted proxy that
 is what the proxy said). The Host header comes from a stranger, so it is used only if it is one.
@@ -11,9 +11,17 @@ from urllib.parse import quote
 
 from fastapi import Request
 
+from whipway.web.paths import ENDPOINT_PATH, METADATA_PATH, SINKS_PATH, STATUS_PATH
 from whipway.web.publish_query import REDIRECTED
 
 MAX_PORT = 65535
+RELATIONS = {
+    STATUS_PATH: "urn:whipway:status",
+    SINKS_PATH: "urn:whipway:sinks",
+    METADATA_PATH: "urn:whipway:metadata",
+}
+"""What is below a session's URL, and how a Link says so. Extension relation types (RFC 8288, section 2.1.2)
+are compared as text, so that it matters to nobody that none of these is registered as a URN."""
 
 # RFC 9110, section 7.2, with the names and addresses of RFC 3986, section 3.2.2 that are in use.
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{0,5}))?")
@@ -34,6 +42,18 @@ def base_url(request: Request, public_url: str | None) -> str:
     if public_url:
         return public_url.rstrip("/")
     return f"{request.scope['scheme']}://{_host(request)}"
+
+
+def session_url(request: Request, public_url: str | None, session_id: str) -> str:
+    """Where a session is, for the client of a request."""
+    return f"{base_url(request, public_url)}{ENDPOINT_PATH}/{session_id}"
+
+
+def resource_links(session: str) -> list[str]:
+    """Values for Link headers: what is below a session's URL. They are no extensions of WHIP (RFC 9725,
+    section 4.9): a client that ignores them publishes as well.
+    """
+    return [f'<{session}{path}>; rel="{relation}"' for path, relation in RELATIONS.items()]
 
 
 def redirect_url(other: str, path: str, query: bytes) -> str:

@@ -6,11 +6,10 @@ OPTIONS are answered around the routes (`methods`, `options`). `openapi` describ
 """
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.convertors import StringConvertor, register_url_convertor  # codespell:ignore convertors
 
 from whipway import __version__
 from whipway.config import Settings
@@ -27,10 +26,12 @@ from whipway.web.auth import Guard
 from whipway.web.bodies import FRAGMENT, FRAGMENT_TYPE, OFFER, SDP_TYPE, check_body_headers, read_text
 from whipway.web.entity_tags import parse_if_match, serialize_etag
 from whipway.web.ice_servers import ice_server_links
-from whipway.web.paths import ENDPOINT_PATH
+from whipway.web.paths import ENDPOINT_PATH, STATUS_PATH
 from whipway.web.problems import Problem, ProblemKind
-from whipway.web.publish_query import parse_publish_query, raw_query
-from whipway.web.urls import base_url, redirect_url
+from whipway.web.publish_query import client_address, parse_publish_query, raw_query
+from whipway.web.session_lookup import SESSION, SessionLookup, raise_gone
+from whipway.web.status_stream import EVENT_HEADERS, EVENT_STREAM, StatusStreams, has_seen_end, wants_events
+from whipway.web.urls import redirect_url, resource_links, session_url
 from whipway.worker.messages import IceUpdated, SessionCreated
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -51,22 +52,12 @@ _UPDATE_REFUSALS = {
 }
 
 
-class _SessionId(StringConvertor):
-    """What may stand in a path for a session; `status.json` may not."""
-
-    regex = "[A-Za-z0-9_-]+"
-
-
-register_url_convertor("session", _SessionId())
-
-
 def make_whip_router(
     directory: SessionDirectory, settings: Settings, default_stream_url: str | None, guard: Guard
 ) -> APIRouter:
     """The routes of the WHIP endpoint over a session directory."""
     router = APIRouter(prefix=ENDPOINT_PATH, tags=["WHIP"], redirect_slashes=False)
     whip = _Whip(directory, settings, guard)
-    session = "/{session_id:session}"
 
     @router.get("/status.json", **openapi.SERVER_STATUS)
     async def server_status() -> dict[str, Any]:
@@ -81,11 +72,13 @@ def make_whip_router(
     router.post("", response_class=Response, status_code=201, **described(openapi.PUBLISH))(whip.publish)
     # RFC 9725, section 4.1: GET "MUST return a 2XX" response without content, on both kinds of URL.
     router.get("", response_class=Response, status_code=204, **openapi.ENDPOINT)(whip.endpoint)
-    router.get(session, response_class=Response, status_code=204, **described(openapi.SESSION))(whip.session)
-    router.patch(session, response_class=Response, **described(openapi.UPDATE_ICE))(whip.update_ice)
-    router.delete(session, response_class=Response, **described(openapi.DELETE))(whip.delete)
+    router.get(SESSION, response_class=Response, status_code=204, **described(openapi.SESSION))(whip.session)
+    router.patch(SESSION, response_class=Response, **described(openapi.UPDATE_ICE))(whip.update_ice)
+    router.delete(SESSION, response_class=Response, **described(openapi.DELETE))(whip.delete)
     status = described(openapi.SESSION_STATUS)
-    router.get(f"{session}/status", response_class=JSONResponse, **status)(whip.status)
+    router.get(SESSION + STATUS_PATH, response_class=Response, **status)(whip.status)
+    # Not left to `methods`: a stream of events has a beginning to tell, and no end to wait for.
+    router.head(SESSION + STATUS_PATH, include_in_schema=False)(whip.status)
     return router
 
 
@@ -95,17 +88,20 @@ class _Whip:
     def __init__(self, directory: SessionDirectory, settings: Settings, guard: Guard) -> None:
         self._directory = directory
         self._guard = guard
+        self._lookup = SessionLookup(directory, guard)
+        self._streams = StatusStreams(directory)
+        self._defaults = settings.sink
         self._ice_servers = settings.ice.servers
         self._public_url = str(settings.http.public_url) if settings.http.public_url else None
         self._redirect_url = str(settings.http.redirect_url) if settings.http.redirect_url else None
 
     async def publish(self, request: Request) -> Response:
         """The query says what to publish and where to; the answer says where the session is."""
-        query = parse_publish_query(raw_query(request))
+        query = parse_publish_query(raw_query(request), self._defaults)
         principal = await self._guard.authenticate(request)
         check_body_headers(request, OFFER)
         offer = await read_text(request, OFFER)
-        client = request.client.host if request.client else ""
+        client = client_address(request)
         bearer = self._guard.bearer(request)
         name, url = query.stream_name, query.stream_url
         try:
@@ -116,6 +112,7 @@ class _Whip:
                 offer=offer,
                 stream_name=name,
                 stream_url=url,
+                audio=query.audio,
                 audio_bitrate=query.audio_bitrate,
                 client=client,
                 credential=self._guard.digest(request),
@@ -132,12 +129,12 @@ class _Whip:
 
     async def session(self, request: Request) -> Response:
         """For people and programs that look whether the session is still there."""
-        await self._require_live(request)
+        await self._lookup.live(request)
         return Response(status_code=204)
 
     async def update_ice(self, request: Request) -> Response:
         """A fragment with the current ICE credentials brings candidates; one with others restarts ICE."""
-        session_id = await self._require_live(request)
+        session_id = await self._lookup.live(request)
         check_body_headers(request, FRAGMENT)
         if_match = parse_if_match(request.headers.getlist("if-match"))
         fragment = await read_text(request, FRAGMENT)
@@ -146,54 +143,53 @@ class _Whip:
         except IceRefused as refusal:
             raise Problem(_UPDATE_REFUSALS[refusal.kind], refusal.detail) from None
         except (SessionNotFound, SessionOver) as error:
-            _raise_gone(error)
+            raise_gone(error)
         return self._updated(session_id, updated)
 
     async def delete(self, request: Request) -> Response:
         """End the session, whatever entity tags the request names (RFC 9725, section 4.3.1)."""
-        session_id = await self._require_known(request)
+        session_id = await self._lookup.known(request)
         try:
             await self._directory.end(session_id, "deleted")
         except (SessionNotFound, SessionOver) as error:
-            _raise_gone(error)
+            raise_gone(error)
         # Section 3 shows 200, and OBS takes any other status for a failure.
         return Response(status_code=200)
 
-    async def status(self, request: Request) -> JSONResponse:
-        """The same figures as the dashboard shows; an ended session keeps its last ones for a while."""
-        session_id = await self._require_known(request)
+    async def status(self, request: Request) -> Response:
+        """The same figures as the dashboard shows; an ended session keeps its last ones for a while.
+
+        Once, or whenever they change: as the client asks for.
+        """
+        session_id = await self._lookup.known(request)
+        if not wants_events(request):
+            return await self._snapshot(session_id)
+        if has_seen_end(request):
+            # HTML standard, section 9.2.2: an EventSource connects no more after that.
+            return Response(status_code=204, headers={"Vary": "Accept"})
+        if request.method == "HEAD":
+            return Response(headers=EVENT_HEADERS, media_type=EVENT_STREAM)
+        return self._streams.response(session_id, client_address(request))
+
+    async def _snapshot(self, session_id: str) -> Response:
         try:
-            return JSONResponse(dict(await self._directory.describe(session_id)))
+            snapshot = await self._directory.describe(session_id)
         except SessionNotFound as error:
-            _raise_gone(error)
-
-    async def _require_known(self, request: Request) -> str:
-        """The session that a request names and may touch. Raises Problem (401, 403, 404)."""
-        session_id: str = request.path_params["session_id"]
-        if self._directory.access(session_id) is None:
-            raise _unknown()
-        await self._guard.check_session(request, session_id)
-        return session_id
-
-    async def _require_live(self, request: Request) -> str:
-        """The same, if the session goes on. Raises Problem (410) too."""
-        session_id = await self._require_known(request)
-        try:
-            self._directory.require_live(session_id)
-        except (SessionNotFound, SessionOver) as error:
-            _raise_gone(error)
-        return session_id
+            raise_gone(error)
+        return JSONResponse(dict(snapshot), headers={"Vary": "Accept"})
 
     def _created(self, request: Request, created: SessionCreated) -> Response:
-        base = base_url(request, self._public_url)
+        location = session_url(request, self._public_url, created.session_id)
         headers = {
-            "Location": f"{base}{ENDPOINT_PATH}/{created.session_id}",
+            "Location": location,
             # RFC 9725, section 4.3.1: the 201 brings the tag of the first ICE session.
             "ETag": serialize_etag(created.etag),
             **NO_STORE,
         }
         response = Response(created.answer, 201, headers, media_type=SDP_TYPE)
         self._add_ice_servers(response, created.session_id)
+        for link in resource_links(location):
+            response.headers.append("Link", link)
         return response
 
     def _updated(self, session_id: str, updated: IceUpdated) -> Response:
@@ -218,17 +214,3 @@ def _redirection(other: str, request: Request) -> Response:
     # bearer token nothing is said: the client decides whether the other server gets it.
     location = redirect_url(other, ENDPOINT_PATH, raw_query(request))
     return Response(status_code=307, headers={"Location": location, **NO_STORE})
-
-
-def _raise_gone(error: SessionNotFound | SessionOver) -> NoReturn:
-    if isinstance(error, SessionOver):
-        raise _over(error.ended.detail or error.ended.reason) from None
-    raise _unknown() from None
-
-
-def _unknown() -> Problem:
-    return Problem(ProblemKind.SESSION_UNKNOWN, "It never existed, or ended long ago")
-
-
-def _over(reason: str) -> Problem:
-    return Problem(ProblemKind.SESSION_OVER, f"It ended before: {reason}")

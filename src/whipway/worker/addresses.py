@@ -2,9 +2,9 @@
 
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
-IpAddress = IPv4Address | IPv6Address
+from whipway.hosts import IpAddress
 
 
 def announced_addresses(host: IpAddress, public_addresses: Sequence[IpAddress]) -> list[str]:

@@ -1,30 +1,26 @@
-"""One session at work: its machine, the muxer behind it, its sink's connection.
+"""One session at work: its machine, the muxer behind it, its sinks.
 
-The data goes one way: `Session` → media units → `Muxer` → tags → `SinkConnection`. Nothing here waits.
+The data goes one way: `Session` → media units → `Muxer` → tags → `Sinks`. Nothing here waits. A sink that is
+in trouble is nobody's business but its own; only when the last of them has given up, the session ends.
 """
 
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, Protocol, assert_never
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.ice import Address
 from whipway.relay.muxer import Muxer
-from whipway.relay.sink import SinkEvent, SinkFailed, SinkPublishing
+from whipway.relay.sinks.sink import FormatChanged, KeyframeWanted, SinkChanged, SinkState
 from whipway.session.events import Connected, Ended, EndReason
 from whipway.session.ice_session import IceUpdate
 from whipway.session.session import Session
 from whipway.session.snapshot import describe_session
-from whipway.worker.sink_connection import SinkConnection
+from whipway.worker.sink_driver import DriverEvent, SinkBroken
+from whipway.worker.sinks import BroadcastSink, SinkFactory, Sinks, SinkSpec
 
 SendDatagram = Callable[[bytes, Address], None]
-
-
-class MakeSink(Protocol):
-    """Opens the sink's connection; `on_event` gets its events."""
-
-    def __call__(self, on_event: Callable[[SinkEvent], None]) -> SinkConnection: ...
 
 
 class Names(NamedTuple):
@@ -33,41 +29,37 @@ class Names(NamedTuple):
     session_id: str
     stream_name: str
     """Without the publisher's arguments, which may be secrets."""
-    stream_key: str
-    """The same for two sessions that would publish one stream."""
-    logged_name: str
-    """The stream's name as logs may hold it."""
 
 
 class Broadcast:
-    """Drives one session. `on_ended` is called once, when everything is released.
+    """Drives one session. Sinks are added after it is made.
 
-    `conceal` takes the publisher's secrets out of what an RTMP server says.
+    `on_changed` is called when the session or a sink is in another state; `on_ended` once, when everything is
+    released.
     """
 
     def __init__(
         self,
         session: Session,
         muxer: Muxer,
-        make_sink: MakeSink,
+        sinks: SinkFactory,
         send_datagram: SendDatagram,
+        on_changed: Callable[["Broadcast"], None],
         on_ended: Callable[["Broadcast", Ended], None],
         names: Names,
-        conceal: Callable[[str], str],
     ) -> None:
         self.session = session
-        self.names = names
         self.session_id = names.session_id
         self.ufrags: tuple[str, ...] = ()
         """Of our side: STUN to them belongs to this session. As routed, see `Routes`."""
         self.addresses: list[Address] = []
         """Where its datagrams come from, the latest last."""
+        self._names = names
         self._muxer = muxer
-        self._make_sink = make_sink
-        self._sink: SinkConnection | None = None
+        self._sinks = Sinks(sinks, self._on_sink_event)
         self._send_datagram = send_datagram
+        self._on_changed = on_changed
         self._on_ended = on_ended
-        self._conceal = conceal
         self._released = False
         self._log = structlog.get_logger("broadcast").bind(session=names.session_id[:8])
 
@@ -81,8 +73,8 @@ class Broadcast:
                     self._relay(event)
                 case Connected(profile):
                     self._log.info("client connected", srtp=profile)
-                    # Not before: a POST alone must not make a stream appear anywhere.
-                    self._sink = self._make_sink(self._on_sink_event)
+                    self._sinks.start()
+                    self._on_changed(self)
                 case Ended():
                     self._finish(event)
                 case _:
@@ -95,6 +87,42 @@ class Broadcast:
             self._log.info("ICE restarts", generation=self.session.ice.generation)
         return update
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it may have another sink."""
+        return not self._sinks.is_full
+
+    def has_failed_sink(self, sink_id: str) -> bool:
+        """Whether this sink is still listed, and has given up for good."""
+        sink = self._sinks.find(sink_id)
+        return sink is not None and sink.has_failed
+
+    def add_sink(self, spec: SinkSpec) -> dict[str, Any]:
+        """Make one more sink, and describe it. It begins with the next key frame, which is asked for."""
+        sink = self._sinks.add(spec, self._muxer.headers())
+        self._choose_formats()
+        self._on_changed(self)
+        return sink.describe()
+
+    def remove_sink(self, sink_id: str) -> tuple[str, dict[str, Any]] | None:
+        """End one sink: its stream's key, and how it was at last. None: there is no such sink.
+
+        The session stays, even without any sink: it may be given another.
+        """
+        sink = self._sinks.remove(sink_id)
+        if sink is None:
+            return None
+        self._choose_formats()
+        self._on_changed(self)
+        return sink.spec.stream_key, sink.describe()
+
+    def send_metadata(self, handler: str, payload: Mapping[str, Any]) -> None:
+        """Put a data message of the publisher into every sink: for good if it is metadata, else once."""
+        if handler == "onMetaData":
+            self._sinks.push(self._muxer.set_metadata(payload))
+        else:
+            self._sinks.push(self._muxer.make_data(handler, payload))
+
     def end(self, reason: EndReason, detail: str = "") -> None:
         """End the session and release everything, even if a bug gets in between."""
         try:
@@ -106,56 +134,67 @@ class Broadcast:
     def describe(self, now: float) -> dict[str, Any]:
         """The session's snapshot with its sinks."""
         snapshot = describe_session(self.session, now, has_b_frames=self._muxer.reordered)
-        snapshot["stream_name"] = self.names.stream_name
+        snapshot["stream_name"] = self._names.stream_name
         silent_for = self.session.silent_for(now)
         snapshot["silent_for"] = None if silent_for is None else round(silent_for, 3)
         snapshot["size"] = self._muxer.size
         drops = snapshot["drops"]
         for reason, count in self._muxer.drops.items():
             drops[reason.value] = drops.get(reason.value, 0) + count
-        snapshot["sinks"] = [self._describe_sink(self._sink)] if self._sink else []
+        snapshot["sinks"] = self._sinks.describe()
         return snapshot
 
     def _relay(self, unit: AccessUnit | AudioFrame) -> None:
-        if self._sink is None or self._released:
+        if self._released:
             return
+        # Without any sink too: one that is added finds the stream going on.
         if tags := self._muxer.push(unit):
-            self._sink.push(tags)
+            self._sinks.push(tags)
         if isinstance(unit, AccessUnit) and self._muxer.needs_keyframe:
             self.session.request_keyframe()
 
-    def _on_sink_event(self, event: SinkEvent) -> None:
+    def _on_sink_event(self, sink: BroadcastSink, event: DriverEvent) -> None:
         match event:
-            case SinkPublishing():
-                self._log.info("publishing", stream=self.names.logged_name)
-            case SinkFailed(reason, words):
-                detail = self._conceal(words)
-                self._log.warning("sink failed", reason=reason, detail=detail)
-                self.end(EndReason.SINK_FAILED, detail)
-            case _:
-                assert_never(event)
+            case SinkBroken():
+                self.end(EndReason.INTERNAL_ERROR, "an error inside the server")
+            case SinkChanged():
+                self._on_sink_changed(sink, event)
+            case FormatChanged():
+                self._choose_formats()
+            case KeyframeWanted():
+                self.session.request_keyframe()
+            case _:  # What is left is for the sink's driver, and ends there.
+                raise AssertionError(event)
+
+    def _on_sink_changed(self, sink: BroadcastSink, changed: SinkChanged) -> None:
+        detail = sink.conceal(changed.detail)
+        log = self._log.bind(sink=sink.id, stream=sink.logged_name)
+        self._on_changed(self)
+        match changed.state:
+            case SinkState.PUBLISHING:
+                log.info("publishing")
+            case SinkState.RETRYING:
+                # Told of the first failure, and of each try that follows.
+                log.warning("sink retries", reason=changed.reason, detail=detail, attempt=sink.attempt)
+            case SinkState.FAILED:
+                log.warning("sink failed", reason=changed.reason, detail=detail)
+                self._choose_formats()
+                if self._sinks.have_failed:
+                    self.end(EndReason.SINK_FAILED, detail)
+
+    def _choose_formats(self) -> None:
+        """Make sound in the formats that are wanted now, and in no other."""
+        if tags := self._muxer.set_formats(self._sinks.formats()):
+            self._sinks.push(tags)
 
     def _finish(self, ended: Ended) -> None:
-        if self._sink is not None:
-            self._sink.push(self._muxer.flush())
+        self._sinks.push(self._muxer.flush())
         self._release(ended)
 
     def _release(self, ended: Ended) -> None:
         if not self._released:
             self._released = True
             try:
-                if self._sink is not None:
-                    self._sink.close()
+                self._sinks.close()
             finally:
                 self._on_ended(self, ended)
-
-    def _describe_sink(self, connection: SinkConnection) -> dict[str, Any]:
-        sink = connection.machine
-        return {
-            "state": sink.state.value,
-            "detail": self._conceal(sink.detail),
-            "bytes": sink.bytes_sent,
-            "frames": sink.frames_sent,
-            "frames_skipped": sink.frames_skipped,
-            "backlog_bytes": connection.backlog_bytes,
-        }

@@ -6,17 +6,17 @@ names are resolved here, each address is judged, and whoever connects uses these
 name. The IANA registries of special-purpose addresses (RFC 6890) say what is public.
 """
 
-import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import islice
 
-from whipway.worker.name_lookup import NameLookup
+from whipway.hosts import HOST_PATTERN, IpAddress, normalize_host, parse_address, unmap
+from whipway.worker.name_lookup import NameLookup, RememberedNames, Resolve
 
-IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 IsLocal = Callable[[IpAddress], bool]
 
 MAX_ADDRESSES = 8
@@ -39,7 +39,6 @@ _NEVER_PUBLIC = [
     ip_network("2002::/16"),  # 6to4 (RFC 3056), which does so too. Nobody serves RTMP by such a tunnel.
     ip_network("3fff::/20"),  # Documentation (RFC 9637); not known to every Python yet.
 ]
-_HOST_ENTRY = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 
 class EgressRefused(Exception):
@@ -76,7 +75,7 @@ class EgressPolicy:
         is_local: IsLocal = is_local,
     ) -> None:
         self._own = [(ip_address(address), port) for address, port in own]
-        lookup = NameLookup()
+        self._lookup = lookup = NameLookup()
         self._resolve = resolve or lookup.find
         self._resolve_for_check = resolve or lookup.find_for_check
         self._is_local = is_local
@@ -86,7 +85,18 @@ class EgressPolicy:
         self._domains: tuple[str, ...] = ()
         """With the dot in front."""
         for entry in allow:
-            self._add(_normalize(entry))
+            self._add(normalize_host(entry))
+
+    def for_session(self) -> "EgressPolicy":
+        """The same policy for one session, which gets few lookups at a time and keeps what it was told of
+        its sinks' names. What was kept is judged like anything else.
+        """
+        policy = copy(self)
+        resolve = self._resolve
+        if resolve == self._lookup.find:
+            resolve = partial(self._lookup.find, asker=policy)
+        policy._resolve = RememberedNames(resolve).find
+        return policy
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses to connect to, as text, in the resolver's order, at most eight.
@@ -100,14 +110,14 @@ class EgressPolicy:
         await self._find(host, port, self._resolve_for_check)
 
     async def _find(self, host: str, port: int, resolve: Resolve) -> list[str]:
-        host = _normalize(host)
-        literal = _parse_address(host)
+        host = normalize_host(host)
+        literal = parse_address(host)
         found = [literal] if literal else [ip_address(text) for text in await resolve(host, port)]
         if not found:
             raise OSError("the name has no address")
         is_trusted = host in self._names or host.endswith(self._domains)
         # Each once: an address and its IPv4-mapped form are the same host.
-        each = dict.fromkeys(map(_unmap, found))
+        each = dict.fromkeys(map(unmap, found))
         allowed = (str(address) for address in each if is_trusted or self._allows(address, port))
         if not (chosen := list(islice(allowed, MAX_ADDRESSES))):
             # Not the addresses: whoever may publish is not to learn how names resolve in here.
@@ -118,12 +128,21 @@ class EgressPolicy:
             )
         return chosen
 
+    def is_own(self, address: str, port: int) -> bool:
+        """Whether a connection to that address reaches this server's own listener, and nobody else."""
+        target = unmap(ip_address(address))
+        return any(port == own_port and self._reaches(own, target) for own, own_port in self._own)
+
+    def _reaches(self, own: IpAddress, address: IpAddress) -> bool:
+        # A wildcard listens on every address of this machine, even if streams may be sent to loopback alone.
+        return _covers(own, address) or (_listens(own, address) and self._is_local(address))
+
     def _add(self, entry: str) -> None:
         if entry == PUBLIC:
             self._public = True
         elif network := _parse_network(entry):
             self._networks.append(network)
-        elif not _HOST_ENTRY.fullmatch(entry):
+        elif not HOST_PATTERN.fullmatch(entry):
             raise ValueError(f'{entry} is no host, address or network, nor "public"')
         elif entry.startswith("*."):
             self._domains += (entry[1:],)
@@ -148,24 +167,6 @@ class EgressPolicy:
         return address.is_global and not is_special and not self._is_local(address)
 
 
-def _normalize(host: str) -> str:
-    """Case and the root's dot make no difference to a name (RFC 4343; RFC 1034, section 3.1)."""
-    return host.lower().removesuffix(".")
-
-
-def _parse_address(text: str) -> IpAddress | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        pass
-    try:
-        # Other forms that connecting would take for an address: 127.1, 0x7f.1, 2130706433. Nobody is asked.
-        found = socket.getaddrinfo(text, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):  # The latter: no name either.
-        return None
-    return ip_address(found[0][4][0])
-
-
 def _parse_network(text: str) -> IpNetwork | None:
     try:
         return ip_network(text)
@@ -173,13 +174,10 @@ def _parse_network(text: str) -> IpNetwork | None:
         return None
 
 
-def _unmap(address: IpAddress) -> IpAddress:
-    """RFC 4291, section 2.5.5.2: to a socket, ::ffff:127.0.0.1 is 127.0.0.1."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+def _listens(own: IpAddress, address: IpAddress) -> bool:
+    """A socket bound to "::" takes IPv4 as well, one bound to "0.0.0.0" nothing else."""
+    return own.is_unspecified and address.version <= own.version
 
 
 def _covers(own: IpAddress, address: IpAddress) -> bool:
-    if own.is_unspecified:
-        # A socket bound to "::" takes IPv4 as well, one bound to "0.0.0.0" nothing else.
-        return address.is_loopback and address.version <= own.version
-    return address == own
+    return (address.is_loopback and _listens(own, address)) if own.is_unspecified else address == own

@@ -8,7 +8,10 @@ difference.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
+
+FIRST_SINK = "1"
+"""The id of the sink that a session is created with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,48 @@ class CreateSession:
     offer: str
     stream_name: str
     stream_url: str
+    audio: str
     audio_bitrate: int
     stream_key: str
     takes_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddSink:
+    """Ask a session to feed one more RTMP server. Answered by SinkAdded, SinkRefused or UnknownSession.
+
+    The fields are those of CreateSession, which says the same of the first sink. `audio`: "aac", "opus" or
+    "auto"; `audio_bitrate` in bits a second, of AAC.
+    """
+
+    session_id: str
+    stream_name: str
+    stream_url: str
+    audio: str
+    audio_bitrate: int
+    stream_key: str
+    takes_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSink:
+    """Ask a session to end one of its sinks. Answered by SinkRemoved, UnknownSink or UnknownSession."""
+
+    session_id: str
+    sink_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendMetadata:
+    """Ask a session to put an RTMP data message into all of its sinks.
+
+    `handler` is "onMetaData" or "onCuePoint"; `payload` plain data of any depth that AMF0 allows. Answered by
+    MetadataSent or UnknownSession.
+    """
+
+    session_id: str
+    handler: str
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +142,53 @@ class IceNotUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkAdded:
+    """Reply: the sink is there; `sink` describes it, as in the session's snapshot."""
+
+    session_id: str
+    sink: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRefused:
+    """Reply: nothing has changed. `kind`: "busy": another publisher has the stream; "full": no more sinks."""
+
+    session_id: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRemoved:
+    """Reply: the sink is over; `sink` describes it for the last time."""
+
+    session_id: str
+    sink: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSink:
+    """Reply: the session has no such sink (any more)."""
+
+    session_id: str
+    sink_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSent:
+    """Reply: the message is on its way to the sinks that there are."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged:
+    """Event: a session's state, or that of one of its sinks, is another one now."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """Reply and event: the session is over and everything it held is released."""
 
@@ -131,10 +220,24 @@ class UnknownSession:
     session_id: str
 
 
-Request = CreateSession | EndSession | UpdateIce | DescribeSession | DescribeWorker
+Request = (
+    CreateSession
+    | AddSink
+    | RemoveSink
+    | SendMetadata
+    | EndSession
+    | UpdateIce
+    | DescribeSession
+    | DescribeWorker
+)
 Reply = (
     SessionCreated
     | SessionRefused
+    | SinkAdded
+    | SinkRefused
+    | SinkRemoved
+    | UnknownSink
+    | MetadataSent
     | IceUpdated
     | IceNotUpdated
     | SessionEnded
@@ -142,27 +245,10 @@ Reply = (
     | WorkerDescribed
     | UnknownSession
 )
-Event = SessionEnded
-AnyMessage = Request | Reply
+Event = SessionChanged | SessionEnded
+AnyMessage = Request | Reply | Event
 
-_TYPES: dict[str, type[AnyMessage]] = {
-    kind.__name__: kind
-    for kind in (
-        CreateSession,
-        EndSession,
-        UpdateIce,
-        DescribeSession,
-        DescribeWorker,
-        SessionCreated,
-        SessionRefused,
-        IceUpdated,
-        IceNotUpdated,
-        SessionEnded,
-        SessionDescribed,
-        WorkerDescribed,
-        UnknownSession,
-    )
-}
+_TYPES: dict[str, type[AnyMessage]] = {kind.__name__: kind for kind in get_args(AnyMessage)}
 
 
 def encode_message(message: AnyMessage) -> bytes:

@@ -19,20 +19,17 @@ from whipway.failures import DropReason, ParseError
 from whipway.media.transcoder import Transcoder
 from whipway.protocol.dtls import generate_certificate
 from whipway.protocol.ice import TCP_ADDRESS_PARTS, Address
-from whipway.protocol.rtmp.client import Publisher
-from whipway.protocol.rtmp.url import loggable_name, parse_rtmp_url
 from whipway.protocol.sdp.answer import NegotiationError, TrackDescription
 from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.relay.muxer import Muxer
-from whipway.relay.sink import Sink, SinkEvent
 from whipway.session.acceptance import accept_offer
 from whipway.session.events import Ended, EndReason
 from whipway.session.ice_session import StaleTag
 from whipway.session.session import Timeouts
 from whipway.worker.broadcast import Broadcast, Names
-from whipway.worker.concealment import make_concealer
-from whipway.worker.egress import EgressPolicy
+from whipway.worker.claims import Claims
 from whipway.worker.messages import (
+    AddSink,
     CreateSession,
     DescribeSession,
     DescribeWorker,
@@ -40,18 +37,26 @@ from whipway.worker.messages import (
     Event,
     IceNotUpdated,
     IceUpdated,
+    MetadataSent,
+    RemoveSink,
     Reply,
     Request,
+    SendMetadata,
+    SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SinkAdded,
+    SinkRefused,
+    SinkRemoved,
     UnknownSession,
+    UnknownSink,
     UpdateIce,
     WorkerDescribed,
 )
 from whipway.worker.routes import FIRST_STUN_BYTE_MAX, Routes
-from whipway.worker.sink_connection import SinkConnection
+from whipway.worker.sinks import SinkFactory
 from whipway.worker.tcp_media import TcpMedia
 
 MAX_BATCH = 128
@@ -62,9 +67,13 @@ TICK_INTERVAL = 0.02
 STRAY_SILENCE = 1.0
 """Seconds. Packets from an unknown address may be of a client that has not been heard for so long."""
 BUSY = (
-    "another session is publishing this stream: wait until it ends, DELETE its session URL,"
+    "another session has this stream: wait until it ends, DELETE its session URL,"
     ' or set session.on_conflict = "takeover"'
 )
+BUSY_ALREADY = "this session sends the stream there already: DELETE that sink first"
+FULL = "this session has as many sinks as it is set to take"
+
+_SessionRequest = AddSink | RemoveSink | SendMetadata | EndSession | UpdateIce | DescribeSession
 
 log = structlog.get_logger("worker")
 
@@ -81,10 +90,9 @@ class Worker:
         *,
         announced: Sequence[tuple[str, int]],
         post_event: Callable[[Event], None],
-        setup_timeout: float,
-        silence_timeout: float,
-        takeover_after: float,
-        egress: EgressPolicy,
+        timeouts: Timeouts,
+        sinks: SinkFactory,
+        silent_audio: bool = False,
         tcp_listener: socket.socket | None = None,
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
@@ -93,13 +101,15 @@ class Worker:
         transports = ("udp", "tcp") if tcp_listener else ("udp",)
         # UDP first: who looks at one candidate alone, as ffmpeg does, looks at this one.
         self._candidates = [HostCandidate(*host, transport) for transport in transports for host in announced]
-        self._egress = egress
         self._post_event = post_event
-        self._timeouts = Timeouts(setup_timeout, silence_timeout, takeover_after)
+        self._timeouts = timeouts
+        self._sinks = sinks
+        self._silent_audio = silent_audio
         self._certificate = generate_certificate()
         self._broadcasts: dict[str, Broadcast] = {}
         self._routes = Routes(self.drops, self._tcp)
-        self._by_stream: dict[str, Broadcast] = {}
+        self._claims = Claims(self._replace, self._fail)
+        self._changed: set[str] = set()  # Sessions of which the gateway is to be told so.
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._strays = 0  # that were looked into
@@ -116,19 +126,17 @@ class Worker:
         match message:
             case CreateSession():
                 return self._create(message)
-            case EndSession(session_id, reason):
-                return self._end(session_id, EndReason(reason))
-            case UpdateIce():
-                return self._update_ice(message)
-            case DescribeSession(session_id):
-                broadcast = self._broadcasts.get(session_id)
-                if broadcast is None:
-                    return UnknownSession(session_id)
-                return SessionDescribed(session_id, broadcast.describe(self._loop.time()))
             case DescribeWorker():
                 return WorkerDescribed({reason.value: count for reason, count in sorted(self.drops.items())})
             case _:
-                assert_never(message)
+                broadcast = self._broadcasts.get(message.session_id)
+                if broadcast is None:
+                    return UnknownSession(message.session_id)
+                try:
+                    return self._handle(message, broadcast)
+                except Exception:
+                    self._fail(broadcast)
+                    return UnknownSession(message.session_id)
 
     def close(self) -> None:
         """End every session politely and stop. Idempotent."""
@@ -160,34 +168,59 @@ class Worker:
             return SessionRefused(request.session_id, "malformed", error.detail)
         except NegotiationError as error:
             return SessionRefused(request.session_id, error.kind.value, error.detail)
-        holder = self._by_stream.get(request.stream_key)
-        may_take = request.takes_over or holder is None or holder.session.is_silent(self._loop.time())
-        if not may_take:
+        if not self._claims.may_take(request):
             return SessionRefused(request.session_id, "busy", BUSY)
         broadcast = Broadcast(
             accepted.session,
-            _make_muxer(accepted.tracks, request.audio_bitrate),
-            lambda on_event: _open_sink(request, on_event, self._egress),
+            _make_muxer(accepted.tracks, self._silent_audio),
+            self._sinks,
             self._send,
+            self._note_change,
             self._forget,
-            _make_names(request),
-            make_concealer(request.stream_name, parse_rtmp_url(request.stream_url)),
+            Names(request.session_id, request.stream_name.partition("?")[0]),
         )
-        if holder is not None:
-            # Not before everything that may be refused or go wrong. The RTMP server hears of this end first:
-            # the new session publishes once its client is connected, which takes the answer at least.
-            self._end_safely(holder, EndReason.REPLACED, "a new publisher took over the stream")
+        # After everything that may be refused or go wrong: it may end another session. The RTMP server hears
+        # of that end first: this one publishes once its client is connected, which takes the answer at least.
+        self._claims.add_sink(request, broadcast)
         self._broadcasts[request.session_id] = broadcast
         self._routes.follow(broadcast)
-        self._by_stream[request.stream_key] = broadcast
         if self._tick_timer is None:
             self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
         return SessionCreated(request.session_id, accepted.answer, accepted.session.ice.etag)
 
-    def _update_ice(self, request: UpdateIce) -> Reply:
-        broadcast = self._broadcasts.get(request.session_id)
-        if broadcast is None:
-            return UnknownSession(request.session_id)
+    def _handle(self, message: _SessionRequest, broadcast: Broadcast) -> Reply:
+        """Carry out what is asked of one session."""
+        match message:
+            case AddSink():
+                return self._add_sink(message, broadcast)
+            case RemoveSink(session_id, sink_id):
+                sink = self._claims.remove_sink(broadcast, sink_id)
+                return SinkRemoved(session_id, sink) if sink else UnknownSink(session_id, sink_id)
+            case SendMetadata(session_id, handler, payload):
+                broadcast.send_metadata(handler, payload)
+                return MetadataSent(session_id)
+            case EndSession(_, reason):
+                return self._end(broadcast, EndReason(reason))
+            case UpdateIce():
+                return self._update_ice(message, broadcast)
+            case DescribeSession(session_id):
+                return SessionDescribed(session_id, broadcast.describe(self._loop.time()))
+            case _:
+                assert_never(message)
+
+    def _add_sink(self, request: AddSink, broadcast: Broadcast) -> Reply:
+        if not broadcast.has_room:
+            return SinkRefused(request.session_id, "full", FULL)
+        if self._claims.has(request.stream_key, broadcast):
+            return SinkRefused(request.session_id, "busy", BUSY_ALREADY)
+        if not self._claims.may_take(request):
+            return SinkRefused(request.session_id, "busy", BUSY)
+        return SinkAdded(request.session_id, self._claims.add_sink(request, broadcast))
+
+    def _replace(self, broadcast: Broadcast) -> None:
+        self._end_safely(broadcast, EndReason.REPLACED, "a new publisher took over the stream")
+
+    def _update_ice(self, request: UpdateIce, broadcast: Broadcast) -> Reply:
         try:
             update = broadcast.update_ice(request.fragment, request.if_match, self._loop.time())
         except ParseError as error:
@@ -197,10 +230,7 @@ class Worker:
         self._routes.follow(broadcast)
         return IceUpdated(request.session_id, update.etag, update.fragment)
 
-    def _end(self, session_id: str, reason: EndReason) -> Reply:
-        broadcast = self._broadcasts.get(session_id)
-        if broadcast is None:
-            return UnknownSession(session_id)
+    def _end(self, broadcast: Broadcast, reason: EndReason) -> Reply:
         self._end_safely(broadcast, reason)
         return self._last_words(broadcast, Ended(reason))
 
@@ -212,10 +242,21 @@ class Worker:
 
     def _forget(self, broadcast: Broadcast, ended: Ended) -> None:
         del self._broadcasts[broadcast.session_id]
-        del self._by_stream[broadcast.names.stream_key]
+        self._claims.forget(broadcast)
         self._routes.forget(broadcast)
         if ended.reason is not EndReason.DELETED:  # That one is told by the reply.
             self._post_event(self._last_words(broadcast, ended))
+
+    def _note_change(self, broadcast: Broadcast) -> None:
+        if not self._changed:
+            # One event for all that happens in this turn.
+            self._loop.call_soon(self._post_changes)
+        self._changed.add(broadcast.session_id)
+
+    def _post_changes(self) -> None:
+        for session_id in self._changed & self._broadcasts.keys():
+            self._post_event(SessionChanged(session_id))
+        self._changed.clear()
 
     def _last_words(self, broadcast: Broadcast, ended: Ended) -> SessionEnded:
         snapshot = broadcast.describe(self._loop.time())
@@ -305,34 +346,13 @@ class Worker:
             pass  # Full buffer or unreachable: as good as lost on the way, and repeated as such.
 
 
-def _make_muxer(tracks: Sequence[TrackDescription], audio_bitrate: int) -> Muxer:
+def _make_muxer(tracks: Sequence[TrackDescription], silent_audio: bool) -> Muxer:
     kinds = {track.kind: track for track in tracks}
     video = kinds.get("video")
     return Muxer(
         has_video=video is not None,
-        make_transcoder=(lambda: Transcoder(bitrate=audio_bitrate)) if "audio" in kinds else None,
+        has_audio="audio" in kinds,
+        make_transcoder=lambda bitrate: Transcoder(bitrate=bitrate),
+        silent_audio=silent_audio,
         parameter_sets=video.sprop_parameter_sets if video else (),
     )
-
-
-def _make_names(request: CreateSession) -> Names:
-    return Names(
-        request.session_id,
-        request.stream_name.partition("?")[0],
-        request.stream_key,
-        loggable_name(request.stream_name, request.stream_url),
-    )
-
-
-def _open_sink(
-    request: CreateSession, on_event: Callable[[SinkEvent], None], egress: EgressPolicy
-) -> SinkConnection:
-    url = parse_rtmp_url(request.stream_url)
-    publisher = Publisher(
-        app=url.app,
-        tc_url=url.tc_url,
-        stream_name=request.stream_name,
-        random=os.urandom,
-        now=asyncio.get_running_loop().time(),
-    )
-    return SinkConnection(Sink(publisher), url, on_event, egress)

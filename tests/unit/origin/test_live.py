@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 
 from whipway.origin import live
@@ -13,10 +15,13 @@ class Player:
 
     def __init__(self) -> None:
         self.packets: list[Packet] = []
+        self.deliveries = 0
         self.ended = False
 
-    def deliver(self, packet: Packet) -> None:
-        self.packets.append(packet)
+    def deliver(self, packets: Sequence[Packet]) -> None:
+        assert packets
+        self.packets += packets
+        self.deliveries += 1
 
     def stream_ended(self) -> None:
         self.ended = True
@@ -41,8 +46,9 @@ HEADERS = [PacketKind.METADATA, PacketKind.VIDEO_HEADER, PacketKind.AUDIO_HEADER
 
 
 def publish(stream: LiveStream, *messages: Message, start: int = 0) -> None:
+    """One after the other."""
     for number, message in enumerate(messages):
-        stream.publish(message._replace(timestamp=start + number))
+        stream.publish([message._replace(timestamp=start + number)])
 
 
 def joined(stream: LiveStream) -> Player:
@@ -110,6 +116,31 @@ def test_before_the_first_key_frame_there_is_sound_only(started: LiveStream) -> 
     assert player.kinds == HEADERS
     publish(started, SOUND, PICTURE, KEYFRAME, PICTURE, start=20)
     assert player.kinds[3:] == [PacketKind.AUDIO, PacketKind.KEYFRAME, PacketKind.VIDEO]
+
+
+def test_what_comes_together_is_delivered_together(started: LiveStream) -> None:
+    waiting = joined(started)
+    publish(started, KEYFRAME)
+    playing = joined(started)
+    assert (waiting.deliveries, playing.deliveries) == (2, 1)
+    started.publish([PICTURE, SOUND, KEYFRAME, PICTURE])
+    assert (waiting.deliveries, playing.deliveries) == (3, 2)
+    assert playing.kinds[-4:] == [PacketKind.VIDEO, PacketKind.AUDIO, PacketKind.KEYFRAME, PacketKind.VIDEO]
+
+
+def test_who_waits_for_a_key_frame_gets_what_makes_sense_of_a_delivery(started: LiveStream) -> None:
+    player = joined(started)
+    started.publish([PICTURE])
+    assert player.deliveries == 1
+    started.publish([PICTURE, SOUND, PICTURE])
+    started.publish([PICTURE, SOUND, KEYFRAME, PICTURE, SOUND])
+    assert player.kinds[3:] == [
+        PacketKind.AUDIO,
+        PacketKind.AUDIO,
+        PacketKind.KEYFRAME,
+        PacketKind.VIDEO,
+        PacketKind.AUDIO,
+    ]
 
 
 def test_a_player_that_came_first_gets_everything(stream: LiveStream) -> None:

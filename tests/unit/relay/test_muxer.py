@@ -1,5 +1,6 @@
 import itertools
 import struct
+from collections.abc import Collection
 
 import av
 import pytest
@@ -8,18 +9,24 @@ from tests.peers import h264, opus, x264
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
 from whipway.media.aac import audio_specific_config
+from whipway.media.opus import SILENCE, opus_head
 from whipway.media.parameter_sets import ParameterSets
 from whipway.media.transcoder import AacFrame, Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
-from whipway.relay.muxer import AUDIO_WAIT_US, VIDEO_WAIT_US, Muxer, Tag, TagKind
+from whipway.protocol.rtmp import amf0
+from whipway.relay.muxer import AUDIO_WAIT_US, VIDEO_WAIT_US, Muxer
+from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag, TagKind
+
+AAC = AudioFormat(AudioCodec.AAC, 128_000)
 
 FRAME_US = 33_333
 START_US = 7_000_000
 NAL_TYPE = 0x1F
 SPS, PPS, IDR = 7, 8, 5
 
-METADATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME, PICTURE, SOUND = (
+METADATA, DATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME, PICTURE, SOUND = (
     "metadata",
+    "data",
     "audio header",
     "video header",
     "key frame",
@@ -31,14 +38,27 @@ METADATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME, PICTURE, SOUND = (
 def kind_of(tag: Tag) -> str:
     """What a tag is, by its bytes as far as it has some."""
     if tag.kind is TagKind.METADATA:
-        assert tag.header and not tag.payload and tag.metadata is not None
+        assert tag.header and tag.timestamp_ms == 0
         return METADATA
+    if tag.kind is TagKind.DATA:
+        assert not tag.header and tag.audio is None
+        return DATA
     if tag.kind is TagKind.AUDIO:
+        assert tag.audio is not None
         assert tag.header == flv.is_audio_sequence_header(tag.payload)
         return AUDIO_HEADER if tag.header else SOUND
     assert tag.header == flv.is_video_sequence_header(tag.payload)
     assert tag.keyframe == flv.is_keyframe(tag.payload)
+    assert tag.audio is None
     return VIDEO_HEADER if tag.header else KEYFRAME if tag.keyframe else PICTURE
+
+
+def values_of(tag: Tag) -> dict[str, amf0.Value]:
+    """What a metadata tag says."""
+    command, handler, values = amf0.decode(tag.payload)
+    assert (command, handler) == ("@setDataFrame", "onMetaData")
+    assert isinstance(values, dict)
+    return values
 
 
 def kinds(tags: list[Tag]) -> list[str]:
@@ -73,12 +93,27 @@ def sets_of(nals: list[bytes]) -> list[bytes]:
     return [nal for nal in nals if nal[0] & NAL_TYPE in (SPS, PPS)]
 
 
-def make_muxer(*, video: bool = True, audio: bool = True, parameter_sets: list[bytes] | None = None) -> Muxer:
-    return Muxer(
+def make_transcoder(bitrate: int) -> Transcoder:
+    return Transcoder(bitrate=bitrate)
+
+
+def make_muxer(
+    *,
+    video: bool = True,
+    audio: bool = True,
+    silent: bool = False,
+    formats: Collection[AudioFormat] = (AAC,),
+    parameter_sets: list[bytes] | None = None,
+) -> Muxer:
+    muxer = Muxer(
         has_video=video,
-        make_transcoder=(lambda: Transcoder(bitrate=128_000)) if audio else None,
+        has_audio=audio,
+        make_transcoder=make_transcoder,
+        silent_audio=silent,
         parameter_sets=parameter_sets or (),
     )
+    assert muxer.set_formats(formats) == []
+    return muxer
 
 
 def push_all(muxer: Muxer, media: list[AccessUnit | AudioFrame]) -> list[Tag]:
@@ -111,12 +146,12 @@ def test_the_stream_begins_with_metadata_and_both_headers(pictures, sounds):
 
 def test_metadata_describes_both_tracks(pictures, sounds):
     [metadata, *_] = make_muxer().push(units(pictures)[0])
-    assert (metadata.metadata["width"], metadata.metadata["height"]) == (320.0, 180.0)
-    assert metadata.metadata["framerate"] == 30.0
-    assert metadata.metadata["videocodecid"] == 7.0
-    assert metadata.metadata["audiocodecid"] == 10.0
-    assert metadata.metadata["audiosamplerate"] == 48_000.0
-    assert metadata.metadata["stereo"] is True
+    assert (values_of(metadata)["width"], values_of(metadata)["height"]) == (320.0, 180.0)
+    assert values_of(metadata)["framerate"] == 30.0
+    assert values_of(metadata)["videocodecid"] == 7.0
+    assert values_of(metadata)["audiocodecid"] == 10.0
+    assert values_of(metadata)["audiosamplerate"] == 48_000.0
+    assert values_of(metadata)["stereo"] is True
 
 
 def test_headers_carry_the_configuration_of_each_codec(pictures):
@@ -150,7 +185,7 @@ def test_the_header_is_repeated_only_when_its_bytes_change(pictures):
         *(METADATA, VIDEO_HEADER, KEYFRAME, PICTURE, PICTURE, KEYFRAME, PICTURE, PICTURE),
     ]
     metadata, header, picture = tags[9:12]
-    assert (metadata.metadata["width"], metadata.metadata["height"]) == (480.0, 270.0)
+    assert (values_of(metadata)["width"], values_of(metadata)["height"]) == (480.0, 270.0)
     assert (metadata.timestamp_ms, header.timestamp_ms, picture.timestamp_ms) == (0, 200, 200)
     assert muxer.size == (480, 270)
 
@@ -177,7 +212,7 @@ def test_a_session_without_video_begins_at_once(sounds):
     muxer = make_muxer(video=False)
     tags = push_all(muxer, [*frames(sounds)])
     assert kinds(tags) == [METADATA, AUDIO_HEADER] + [SOUND] * (len(tags) - 2)
-    assert "width" not in tags[0].metadata and "audiocodecid" in tags[0].metadata
+    assert "width" not in values_of(tags[0]) and "audiocodecid" in values_of(tags[0])
     assert tags[2].timestamp_ms == 0
     assert muxer.size is None
 
@@ -186,7 +221,7 @@ def test_a_session_without_audio_announces_none(pictures):
     muxer = make_muxer(audio=False)
     tags = push_all(muxer, units(pictures))
     assert kinds(tags)[:3] == [METADATA, VIDEO_HEADER, KEYFRAME]
-    assert "audiocodecid" not in tags[0].metadata and tags[0].metadata["width"] == 320.0
+    assert "audiocodecid" not in values_of(tags[0]) and values_of(tags[0])["width"] == 320.0
     assert muxer.flush() == []
 
 
@@ -205,11 +240,11 @@ def test_a_dark_camera_holds_the_sound_back_for_a_while_only(pictures, sounds):
     assert muxer.push(AudioFrame(960, two, START_US + VIDEO_WAIT_US - 1)) == []
     tags = push_all(muxer, [*frames(sounds, START_US + VIDEO_WAIT_US)])
     assert kinds(tags)[:3] == [METADATA, AUDIO_HEADER, SOUND]
-    assert "width" not in tags[0].metadata
+    assert "width" not in values_of(tags[0])
     assert [tag.timestamp_ms for tag in tags[:3]] == [0, 0, 0]
     first = muxer.push(units(pictures, START_US + VIDEO_WAIT_US + 200_000)[0])
     assert kinds(first) == [METADATA, VIDEO_HEADER, KEYFRAME]
-    assert first[0].metadata["width"] == 320.0
+    assert values_of(first[0])["width"] == 320.0
     assert [tag.timestamp_ms for tag in first] == [0, 200, 200]
 
 
@@ -433,11 +468,12 @@ def heard(loudness: dict[int, float]) -> list[int]:
 def test_audio_that_never_comes_is_silence_one_second_behind_the_picture(pictures):
     made: list[Transcoder] = []
 
-    def make_transcoder() -> Transcoder:
-        made.append(Transcoder(bitrate=128_000))
+    def make_transcoder(bitrate: int) -> Transcoder:
+        made.append(Transcoder(bitrate=bitrate))
         return made[-1]
 
-    muxer = Muxer(has_video=True, make_transcoder=make_transcoder)
+    muxer = Muxer(has_video=True, has_audio=True, make_transcoder=make_transcoder)
+    muxer.set_formats([AAC])
     audio: list[Tag] = []
     for one in video_for(pictures, 5):
         *before, picture = muxer.push(one)
@@ -527,8 +563,198 @@ def test_silence_that_fails_is_counted_and_costs_no_picture(pictures):
         def fill(self, until_us: int, start_us: int) -> list[AacFrame]:
             raise ParseError(DropReason.OPUS_MALFORMED)
 
-    muxer = Muxer(has_video=True, make_transcoder=lambda: Refusing(bitrate=128_000))
+    muxer = Muxer(has_video=True, has_audio=True, make_transcoder=lambda bitrate: Refusing(bitrate=bitrate))
+    muxer.set_formats([AAC])
     video = video_for(pictures, 2)
     tags = push_all(muxer, [*video])
     assert len(of_kind(TagKind.VIDEO, tags)) == len(video)
     assert muxer.drops[DropReason.OPUS_MALFORMED] > 20
+
+
+# Several formats of sound.
+
+FORMATS = (AAC, AudioFormat(AudioCodec.AAC, 64_000), OPUS)
+
+
+def for_sink(audio: AudioFormat, tags: list[Tag]) -> list[Tag]:
+    return [tag for tag in tags if tag.audio in (None, audio)]
+
+
+def test_each_format_is_a_whole_stream(pictures, sounds):
+    media = [*units(pictures), *frames(sounds)]
+    muxer = make_muxer(formats=FORMATS)
+    tags = push_all(muxer, media) + muxer.flush()
+    for audio in FORMATS:
+        alone = make_muxer(formats=[audio])
+        assert for_sink(audio, tags) == push_all(alone, media) + alone.flush()
+
+
+def test_opus_passes_at_its_times(pictures, sounds):
+    tags = push_all(make_muxer(formats=[OPUS]), [*units(pictures), *frames(sounds, START_US + 5000)])
+    assert kinds(tags)[:4] == [METADATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME]
+    assert values_of(tags[0])["audiocodecid"] == float(int.from_bytes(b"Opus", "big"))
+    assert tags[1].payload == flv.opus_sequence_header(opus_head(2))
+    audio = of_kind(TagKind.AUDIO, tags)
+    assert [tag.payload for tag in audio] == [flv.opus_frame(payload) for payload in sounds]
+    assert [tag.timestamp_ms for tag in audio] == [5 + 20 * number for number in range(10)]
+
+
+def test_opus_from_before_the_first_picture_is_left_out(pictures, sounds):
+    muxer = make_muxer(formats=[OPUS])
+    muxer.push(units(pictures)[0])
+    audio = of_kind(TagKind.AUDIO, push_all(muxer, [*frames(sounds, START_US - 50_000)]))
+    assert [tag.timestamp_ms for tag in audio] == [10 + 20 * number for number in range(7)]
+
+
+def test_a_format_that_comes_later_gets_its_headers_and_its_time(pictures, sounds):
+    muxer = make_muxer(formats=[AAC])
+    push_all(muxer, [*units(pictures), *frames(sounds)])
+    new = muxer.set_formats([AAC, OPUS])
+    assert kinds(new) == [METADATA, AUDIO_HEADER]
+    assert {tag.audio for tag in new} == {OPUS}
+    assert [tag.timestamp_ms for tag in new] == [0, 180]
+    assert values_of(new[0])["width"] == 320.0
+    assert muxer.set_formats([AAC, OPUS]) == []
+    tags = push_all(muxer, [*frames(sounds, START_US + 200_000)])
+    assert [tag.timestamp_ms for tag in for_sink(OPUS, tags)] == [200 + 20 * n for n in range(10)]
+    muxer.set_formats([OPUS])
+    later = push_all(muxer, [*frames(sounds, START_US + 400_000)]) + muxer.flush()
+    assert {tag.audio for tag in later} == {OPUS}
+
+
+def test_a_format_that_comes_into_silence_begins_where_the_others_are(pictures):
+    muxer = make_muxer(formats=[AAC])
+    media = video_for(pictures, 4)
+    before = of_kind(TagKind.AUDIO, push_all(muxer, [*media[:90]]))
+    muxer.set_formats([AAC, OPUS])
+    after = of_kind(TagKind.AUDIO, push_all(muxer, [*media[90:]]))
+    opus_times = [tag.timestamp_ms for tag in after if tag.audio == OPUS]
+    assert abs(opus_times[0] - before[-1].timestamp_ms) < 100
+    assert [later - earlier for earlier, later in itertools.pairwise(opus_times)] == [20] * (
+        len(opus_times) - 1
+    )
+
+
+def test_a_format_that_comes_into_a_young_stream_does_not_begin_before_it(pictures):
+    muxer = make_muxer(formats=[])
+    media = video_for(pictures, 2)
+    assert kinds(push_all(muxer, [*media[:5]]))[:2] == [VIDEO_HEADER, KEYFRAME]
+    muxer.set_formats([OPUS])
+    audio = of_kind(TagKind.AUDIO, push_all(muxer, [*media[5:]]))
+    assert audio[0].timestamp_ms == 0
+    assert audio[0].payload == flv.opus_frame(SILENCE)
+
+
+def test_without_a_format_the_timeline_goes_on(pictures, sounds):
+    muxer = make_muxer(video=False, formats=[])
+    assert push_all(muxer, [*frames(sounds)]) == muxer.flush() == []
+    assert [tag.timestamp_ms for tag in muxer.set_formats([OPUS])] == [0, 180]
+    [tag] = muxer.push(AudioFrame(0, sounds[0], START_US + 200_000))
+    assert tag.timestamp_ms == 200
+
+
+# For those who come later.
+
+
+def test_headers_are_those_that_are_current(pictures, sounds):
+    muxer = make_muxer(formats=[AAC, OPUS])
+    assert muxer.headers() == []
+    sent = push_all(muxer, [*units(pictures), *frames(sounds)])
+    headers = muxer.headers()
+    assert kinds(headers) == [METADATA, METADATA, AUDIO_HEADER, AUDIO_HEADER, VIDEO_HEADER]
+    assert [tag.timestamp_ms for tag in headers] == [0, 0, 180, 180, 180]
+    assert {tag.payload for tag in headers} == {tag.payload for tag in sent if tag.header}
+    changed = h264.encode(480, 270, 1)[0]
+    *_, renewed, _ = muxer.push(unit(changed, START_US + 300_000))
+    assert muxer.headers()[-1] == renewed
+    assert values_of(muxer.headers()[0])["width"] == 480.0
+
+
+def test_headers_of_sound_alone(sounds):
+    muxer = make_muxer(formats=[AAC])
+    push_all(muxer, [*frames(sounds[:1])])
+    assert muxer.headers() == []  # The camera is waited for.
+    muxer.push(AudioFrame(0, sounds[1], START_US + VIDEO_WAIT_US))
+    assert kinds(muxer.headers()) == [METADATA, AUDIO_HEADER]
+
+
+# Metadata and data of the publisher.
+
+
+def test_the_publishers_metadata_go_under_our_own(pictures, sounds):
+    muxer = make_muxer(formats=[AAC, OPUS])
+    said = {"title": "Ünï", "width": 9.0, "encoder": "x", "nested": {"a": [1, None]}}
+    assert muxer.set_metadata(said) == []
+    tags = push_all(muxer, [*units(pictures), *frames(sounds)])
+    for metadata in tags[:2]:
+        values = values_of(metadata)
+        assert (values["title"], values["nested"]) == ("Ünï", {"a": [1.0, None]})
+        assert (values["width"], values["encoder"]) == (320.0, "Whipway")
+    # What is said later is all that is said.
+    again = muxer.set_metadata({"title": "two"})
+    assert kinds(again) == [METADATA, METADATA]
+    assert [tag.audio for tag in again] == [AAC, OPUS]
+    for metadata in [*again, *muxer.headers()[:2]]:
+        assert values_of(metadata)["title"] == "two"
+        assert "nested" not in values_of(metadata)
+
+
+def test_the_publisher_cannot_announce_tracks_that_are_not_there(pictures):
+    muxer = make_muxer(audio=False)
+    muxer.set_metadata({"audiocodecid": 10, "hasAudio": True, "stereo": True})
+    values = values_of(muxer.push(units(pictures)[0])[0])
+    assert values.keys() == {"width", "height", "videocodecid", "framerate", "encoder"}
+
+
+def test_metadata_without_a_form_change_nothing(pictures):
+    muxer = make_muxer(audio=False)
+    muxer.set_metadata({"title": "one"})
+    with pytest.raises(TypeError):
+        muxer.set_metadata({"title": b""})
+    assert values_of(muxer.push(units(pictures)[0])[0])["title"] == "one"
+
+
+def test_data_of_the_moment(pictures):
+    muxer = make_muxer()
+    cue = {"name": "ad", "time": 4, "parameters": {"id": "7"}}
+    assert muxer.make_data("onCuePoint", cue) == []
+    push_all(muxer, [*units(pictures)])
+    [tag] = muxer.make_data("onCuePoint", cue)
+    assert kind_of(tag) == DATA
+    assert tag.timestamp_ms == 167
+    assert amf0.decode(tag.payload) == ["onCuePoint", {"name": "ad", "time": 4.0, "parameters": {"id": "7"}}]
+    muxer.push(unit(pictures[0], START_US - 500_000))  # Squeezed in behind the last one.
+    assert muxer.make_data("onCuePoint", {})[0].timestamp_ms == 168
+
+
+# Pictures without an audio track.
+
+
+def test_silence_may_be_announced_where_no_audio_was_offered(pictures):
+    muxer = make_muxer(audio=False, silent=True, formats=[AAC, OPUS])
+    media = video_for(pictures, 2)
+    tags = [tag for one in media for tag in muxer.push(one)]
+    assert kinds(tags)[:5] == [METADATA, METADATA, AUDIO_HEADER, AUDIO_HEADER, VIDEO_HEADER]
+    assert values_of(tags[0])["audiocodecid"] == 10.0
+    aac, passed = ([tag for tag in of_kind(TagKind.AUDIO, tags) if tag.audio == one] for one in (AAC, OPUS))
+    assert_contiguous(aac)
+    assert heard(play(aac)) == []
+    assert {tag.payload for tag in passed} == {flv.opus_frame(SILENCE)}
+    last = of_kind(TagKind.VIDEO, tags)[-1].timestamp_ms
+    for audio, behind in ((aac, 100), (passed, 40)):
+        assert audio[0].timestamp_ms == 0
+        assert 0 <= last - audio[-1].timestamp_ms <= behind
+
+
+def test_no_track_no_silence():
+    muxer = make_muxer(video=False, audio=False, silent=True)
+    assert muxer.headers() == muxer.flush() == []
+
+
+def test_a_stream_without_sound_has_headers_for_all_sinks(pictures):
+    muxer = make_muxer(audio=False, formats=[AAC, OPUS])
+    tags = muxer.push(units(pictures)[0])
+    assert kinds(tags) == [METADATA, VIDEO_HEADER, KEYFRAME]
+    assert muxer.set_formats([OPUS]) == []
+    assert muxer.headers() == tags[:2]
+    assert {tag.audio for tag in tags} == {None}

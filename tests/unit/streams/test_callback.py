@@ -55,7 +55,7 @@ async def test_the_form_tells_what_rtmp_servers_tell(server: HttpServer, client:
         ("room", "a b"),
     ]
     assert "authorization" not in second.headers
-    assert dict(second.form)["clientid"] == "2" and dict(second.form)["app"] == "a/b"
+    assert dict(second.form)["clientid"] == "2" and dict(second.form)["app"] == "a"
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,19 @@ def test_arguments_never_override_the_form(argument: str) -> None:
     assert dict(form)["name"] == "one"
 
 
-def test_the_name_has_no_outer_slashes() -> None:
-    form = callback_form(PublishAttempt("//team/one/?x", "rtmp://host/live", "192.0.2.7", None), 1)
-    assert dict(form)["name"] == "team/one"
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        ("live", "team/one"),
+        ("live", "//team/one/?x"),
+        ("live/team", "one"),
+        ("live/team/", "/one/?x"),
+        ("live/team?x", "one"),
+    ],
+)
+def test_a_stream_has_one_form(app: str, name: str) -> None:
+    form = dict(callback_form(PublishAttempt(name, f"rtmp://host/{app}", "192.0.2.7", None), 1))
+    assert (form["app"], form["name"]) == ("live", "team/one")
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 403, 500, 503])

@@ -1,10 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator
-from itertools import count
 from typing import Any
 
 import pytest
 import structlog
+from tests.unit.streams.played_worker import EGRESS, Worker, create, follow, resolve
 
 from whipway.streams import sessions
 from whipway.streams.sessions import (
@@ -18,19 +17,12 @@ from whipway.streams.sessions import (
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
-    DescribeSession,
-    DescribeWorker,
     EndSession,
-    Event,
-    IceNotUpdated,
     IceUpdated,
     Reply,
     Request,
     SessionCreated,
-    SessionDescribed,
-    SessionEnded,
     SessionRefused,
-    UnknownSession,
     UpdateIce,
     WorkerDescribed,
 )
@@ -38,105 +30,17 @@ from whipway.worker.messages import (
 pytestmark = pytest.mark.anyio
 
 
-class Worker:
-    """The far end of a link: keeps ids and says what it is told to say."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[str, CreateSession] = {}
-        self.refuses: SessionRefused | None = None
-        self.breaks: BaseException | None = None
-        self.updates: list[UpdateIce] = []
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-
-    async def request(self, message: Request) -> Reply:
-        if self.breaks is not None:
-            raise self.breaks
-        if isinstance(message, CreateSession):
-            return self._create(message)
-        if isinstance(message, DescribeWorker):
-            return WorkerDescribed({"unknown_address": 3})
-        if message.session_id not in self.sessions:
-            return UnknownSession(message.session_id)
-        if isinstance(message, DescribeSession):
-            return SessionDescribed(message.session_id, {"state": "live"})
-        if isinstance(message, UpdateIce):
-            return self._update(message)
-        del self.sessions[message.session_id]
-        return SessionEnded(message.session_id, message.reason, "", {"state": "ended"})
-
-    def _create(self, message: CreateSession) -> Reply:
-        if self.refuses is not None:
-            return self.refuses
-        for other in [each for each in self.sessions.values() if each.stream_key == message.stream_key]:
-            if not message.takes_over:
-                return SessionRefused(message.session_id, "busy", "it is alive")
-            del self.sessions[other.session_id]
-            self._events.put_nowait(SessionEnded(other.session_id, "replaced", "", {"state": "ended"}))
-        self.sessions[message.session_id] = message
-        return SessionCreated(message.session_id, "answer", "tag-1")
-
-    def _update(self, message: UpdateIce) -> Reply:
-        self.updates.append(message)
-        if "tag-1" not in message.if_match:
-            return IceNotUpdated(message.session_id, "stale", "no tag is the current one")
-        return IceUpdated(message.session_id, "tag-2", "fragment")
-
-    def lose(self, session_id: str, detail: str = "nothing came") -> None:
-        """Let a session end by itself."""
-        self.sessions.pop(session_id, None)
-        self._events.put_nowait(SessionEnded(session_id, "silence", detail, {"state": "ended"}))
-
-    def stop(self) -> None:
-        self._events.put_nowait(None)
-
-    async def events(self) -> AsyncIterator[Event]:
-        while (event := await self._events.get()) is not None:
-            yield event
-
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker()
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    return ["8.8.8.8"]
-
-
-EGRESS = EgressPolicy(resolve=resolve)
-
-
-@pytest.fixture
-def directory(worker: Worker) -> SessionDirectory:
-    numbers = count(1)
-    return SessionDirectory(worker, lambda: f"id-{next(numbers)}", max_sessions=2, egress=EGRESS)
-
-
-names = count(1)
-
-
-async def create(directory: SessionDirectory, name: str | None = None, **more: Any) -> str:
-    """The id of a new session, by default one of a stream of its own."""
-    created = await directory.create(
-        offer="offer",
-        stream_name=name or f"stream-{next(names)}",
-        audio_bitrate=64_000,
-        **{"stream_url": "rtmp://host/live"} | more,
-    )
-    assert (created.answer, created.etag) == ("answer", "tag-1")
-    return created.session_id
-
-
-async def follow(directory: SessionDirectory, worker: Worker) -> None:
-    """Take all the events there are."""
-    worker.stop()
-    await directory.follow_events()
-
-
 async def test_a_session_is_made_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
     assert await create(directory, "one?key=x") == "id-1"
     assert worker.sessions["id-1"] == CreateSession(
-        "id-1", "offer", "one?key=x", "rtmp://host/live", 64_000, "host:1935/live/one", takes_over=False
+        "id-1",
+        "offer",
+        "one?key=x",
+        "rtmp://host/live",
+        "auto",
+        64_000,
+        "host:1935/live/one",
+        takes_over=False,
     )
     assert directory.live_count == 1
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from whipway.web.urls import base_url, redirect_url
+from whipway.web.urls import base_url, redirect_url, resource_links, session_url
 
 
 def request(
@@ -90,3 +90,16 @@ def test_a_redirect_does_not_end_in_the_middle() -> None:
     """Behind a # is what a client keeps to itself: the mark would be lost, and the rest of the query."""
     url = redirect_url("https://other.example", "/p", b"a=b#c&d#")
     assert url == "https://other.example/p?a=b%23c&d%23&redirected=1"
+
+
+def test_where_a_session_is() -> None:
+    assert session_url(request(), None, "abc") == "http://whip.example/p/webrtc/abc"
+    assert session_url(request(), "https://other.example/x/", "abc") == "https://other.example/x/p/webrtc/abc"
+
+
+def test_what_is_below_a_session() -> None:
+    assert resource_links("https://whip.example/p/webrtc/abc") == [
+        '<https://whip.example/p/webrtc/abc/status>; rel="urn:whipway:status"',
+        '<https://whip.example/p/webrtc/abc/sink>; rel="urn:whipway:sinks"',
+        '<https://whip.example/p/webrtc/abc/metadata>; rel="urn:whipway:metadata"',
+    ]

@@ -251,6 +251,37 @@ async def test_the_own_origin_may_be_at_a_public_address() -> None:
     assert await ask(policy, HERE_4, 22) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "address", "is_own"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "::ffff:127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("127.0.0.1", HERE_4, False),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "127.0.0.1", False),
+        ("::1", "::1", True),
+        ("::1", "0:0:0:0:0:0:0:1", True),
+        ("0.0.0.0", "127.0.0.9", True),
+        ("0.0.0.0", "::1", False),
+        ("::", "127.0.0.1", True),
+        ("::", "::1", True),
+        # A wildcard is reached by every address of this machine, and by no other.
+        ("0.0.0.0", HERE_4, True),
+        ("0.0.0.0", HERE_6, False),
+        ("::", HERE_6, True),
+        ("::", HERE_4, True),
+        ("::", PUBLIC_4, False),
+        ("::", PUBLIC_6, False),
+    ],
+)
+def test_the_own_origin_is_known_by_its_address(own: str, address: str, is_own: bool) -> None:
+    policy = EgressPolicy(["public", "10.0.0.0/8"], own=[(own, 1935)], is_local=is_here)
+    assert policy.is_own(address, 1935) is is_own
+    assert not policy.is_own(address, 1936)
+    assert not EgressPolicy([address]).is_own(address, 1935)
+
+
 def test_the_kernel_knows_which_addresses_are_here() -> None:
     assert egress.is_local(ip_address("127.0.0.1"))
     assert not egress.is_local(ip_address("192.0.2.1"))
@@ -283,8 +314,8 @@ async def test_a_check_says_what_connecting_would_say() -> None:
 async def test_checks_and_sinks_ask_for_places_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    async def find(self: NameLookup, host: str, port: int) -> list[str]:
-        asked.append("find")
+    async def find(self: NameLookup, host: str, port: int, asker: object = None) -> list[str]:
+        asked.append("find" if asker is None else "find for a session")
         return [PUBLIC_4]
 
     async def find_for_check(self: NameLookup, host: str, port: int) -> list[str]:
@@ -296,7 +327,47 @@ async def test_checks_and_sinks_ask_for_places_of_their_own(monkeypatch: pytest.
     policy = EgressPolicy()
     await policy.check("rtmp.example", 1935)
     assert await policy.addresses("rtmp.example", 1935) == [PUBLIC_4]
-    assert asked == ["find_for_check", "find"]
+    assert await policy.for_session().addresses("rtmp.example", 1935) == [PUBLIC_4]
+    assert asked == ["find_for_check", "find", "find for a session"]
+
+
+async def test_each_session_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    askers: list[object] = []
+
+    async def find(self: NameLookup, host: str, port: int, asker: object = None) -> list[str]:
+        askers.append(asker)
+        return [PUBLIC_4]
+
+    monkeypatch.setattr(NameLookup, "find", find)
+    policy = EgressPolicy()
+    one, two = policy.for_session(), policy.for_session()
+    for session in (one, one, two):
+        await session.addresses("rtmp.example", 1935)
+    assert askers[0] is askers[1] and askers[1] is not askers[2]
+    # All the rest is the same.
+    with pytest.raises(EgressRefused):
+        await one.addresses("10.0.0.1", 1935)
+
+
+async def test_what_a_session_remembers_is_judged_as_well() -> None:
+    names = Names(rtmp=[PUBLIC_4, "10.0.0.1"])
+    policy = EgressPolicy(resolve=names)
+    session = policy.for_session()
+    assert await session.addresses("rtmp.example", 1935) == [PUBLIC_4]
+
+    async def fail(host: str, port: int) -> Sequence[str]:
+        raise OSError("DNS is gone")
+
+    session._resolve.__self__._resolve = fail  # type: ignore[attr-defined]
+    assert await session.addresses("rtmp.example", 1935) == [PUBLIC_4]
+    session._public = False
+    with pytest.raises(EgressRefused):
+        await session.addresses("rtmp.example", 1935)
+    # Others have not been told.
+    other = policy.for_session()
+    other._resolve.__self__._resolve = fail  # type: ignore[attr-defined]
+    with pytest.raises(OSError, match="DNS is gone"):
+        await other.addresses("rtmp.example", 1935)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", ""])

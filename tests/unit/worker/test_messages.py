@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 
 from whipway.worker.messages import (
+    AddSink,
     AnyMessage,
     CreateSession,
     DescribeSession,
@@ -13,13 +14,21 @@ from whipway.worker.messages import (
     Event,
     IceNotUpdated,
     IceUpdated,
+    MetadataSent,
+    RemoveSink,
     Reply,
     Request,
+    SendMetadata,
+    SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SinkAdded,
+    SinkRefused,
+    SinkRemoved,
     UnknownSession,
+    UnknownSink,
     UpdateIce,
     WorkerDescribed,
     decode_message,
@@ -29,8 +38,11 @@ from whipway.worker.messages import (
 SNAPSHOT = {"state": "ended", "size": [320, 180], "detail": None, "tracks": [{"lost": 3, "rate": 0.5}]}
 MESSAGES: list[AnyMessage] = [
     CreateSession(
-        "id", "v=0\r\n", "näme?key=\u2713", "rtmp://host/live", 128_000, "host:1935/live/näme", True
+        "id", "v=0\r\n", "näme?key=\u2713", "rtmp://host/live", "aac", 128_000, "host:1935/live/näme", True
     ),
+    AddSink("id", "two", "rtmps://user:p%20w@host/live", "auto", 96_000, "host:443/live/two", False),
+    RemoveSink("id", "2"),
+    SendMetadata("id", "onCuePoint", {"name": "näme", "parameters": {"a": [1, 0.5, None, True, {}]}}),
     EndSession("id", "deleted"),
     UpdateIce("id", "a=end-of-candidates\r\n", ["tag", "*"]),
     DescribeSession("id"),
@@ -39,6 +51,12 @@ MESSAGES: list[AnyMessage] = [
     SessionRefused("id", "malformed", "no"),
     IceUpdated("id", "tag", "a=ice-lite\r\n"),
     IceNotUpdated("id", "stale", "no"),
+    SinkAdded("id", {"id": "2", "state": "connecting"}),
+    SinkRefused("id", "full", "no"),
+    SinkRemoved("id", {"id": "2", "state": "closed"}),
+    UnknownSink("id", "2"),
+    MetadataSent("id"),
+    SessionChanged("id"),
     SessionEnded("id", "silence", "nothing came", SNAPSHOT),
     SessionDescribed("id", SNAPSHOT),
     UnknownSession("id"),
@@ -60,7 +78,7 @@ def test_a_message_is_the_same_after_the_crossing(message: AnyMessage) -> None:
 
 
 def test_no_type_was_forgotten() -> None:
-    types = {*get_args(Request), *get_args(Reply), Event}
+    types = {*get_args(Request), *get_args(Reply), *get_args(Event)}
     assert types == {type(message) for message in MESSAGES}
 
 

@@ -10,7 +10,16 @@ import structlog
 from tests.peers.waiting import until
 
 from whipway.worker import name_lookup
-from whipway.worker.name_lookup import MAX_CHECKS, MAX_LOOKUPS, MAX_LOOKUPS_OF_DOMAIN, NameLookup, look_up
+from whipway.worker.name_lookup import (
+    MAX_CHECKS,
+    MAX_LOOKUPS,
+    MAX_LOOKUPS_OF_DOMAIN,
+    MAX_LOOKUPS_OF_SESSION,
+    MAX_REMEMBERED,
+    NameLookup,
+    RememberedNames,
+    look_up,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +177,30 @@ async def test_waiting_for_a_place_has_an_end(dns: Dns, monkeypatch: pytest.Monk
     await finish(dns, sinks)
 
 
+async def test_no_session_takes_all_places(dns: Dns) -> None:
+    lookup = NameLookup(dns)
+    evil = [asyncio.create_task(lookup.find(stuck(number), 1935, asker="evil")) for number in range(16)]
+    await until(lambda: len(lookup._waiting) == 16 - MAX_LOOKUPS_OF_SESSION)
+    assert len(lookup._running) == len(lookup._askers) == MAX_LOOKUPS_OF_SESSION
+    for asker in ("good", None):
+        assert await lookup.find("rtmp.example", 1935, asker=asker) == ["rtmp.example"]
+    # What somebody looks up already takes no place.
+    shared = asyncio.create_task(lookup.find(stuck(0), 1935, asker="good"))
+    await finish(dns, [*evil, shared])
+    assert lookup._askers == {} and len(dns.asked) == 16 + 2
+
+
+async def test_a_sessions_other_sinks_wait_for_their_turn(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    lookup = NameLookup(dns)
+    one = [asyncio.create_task(lookup.find(stuck(number), 1935, asker="one")) for number in range(4)]
+    await until(lambda: len(lookup._running) == MAX_LOOKUPS_OF_SESSION)
+    waiting = asyncio.create_task(lookup.find("rtmp.example", 1935, asker="one"))
+    await until(lambda: lookup._waiting)
+    dns.answer()
+    assert await waiting == ["rtmp.example"]
+    await asyncio.gather(*one)
+
+
 async def test_no_domain_takes_all_places(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
     lookup = NameLookup(dns)
     names = [f"stuck{number}.evil.example" for number in range(MAX_LOOKUPS)]
@@ -230,3 +263,59 @@ def test_the_resolver_of_the_system_is_asked() -> None:
 def test_what_dns_cannot_know_does_not_resolve(host: str) -> None:
     with pytest.raises(OSError, match="no name that DNS"):
         look_up(host)
+
+
+# What a session was told
+
+
+class Answers:
+    """Names with their answers; an error is raised."""
+
+    def __init__(self, **found: Sequence[str] | OSError) -> None:
+        self.found: dict[str, Sequence[str] | OSError] = dict(found)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        found = self.found[host]
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+
+async def test_the_last_good_answer_stands_in_for_none() -> None:
+    answers = Answers(rtmp=["192.0.2.1"])
+    names = RememberedNames(answers)
+    assert await names.find("rtmp", 1935) == ["192.0.2.1"]
+    answers.found["rtmp"] = ["192.0.2.2", "192.0.2.3"]
+    assert await names.find("rtmp", 1935) == ["192.0.2.2", "192.0.2.3"]
+    answers.found["rtmp"] = OSError("the name was not resolved in 5 s")
+    for _ in range(2):
+        assert await names.find("rtmp", 1935) == ["192.0.2.2", "192.0.2.3"]
+
+
+async def test_without_a_good_answer_there_is_none() -> None:
+    names = RememberedNames(answers := Answers(rtmp=OSError("no such name")))
+    for _ in range(2):
+        with pytest.raises(OSError, match="no such name"):
+            await names.find("rtmp", 1935)
+    # Nor is it good that a name has no address any more.
+    for found in (["192.0.2.1"], []):
+        answers.found["rtmp"] = found
+        assert await names.find("rtmp", 1935) == found
+    answers.found["rtmp"] = OSError("no such name")
+    with pytest.raises(OSError, match="no such name"):
+        await names.find("rtmp", 1935)
+
+
+async def test_answers_that_are_kept_are_few() -> None:
+    answers = Answers()
+    names = RememberedNames(answers)
+    for number in range(MAX_REMEMBERED + 1):
+        answers.found[f"{number}"] = ["192.0.2.1"]
+        await names.find(f"{number}", 1935)
+        await names.find("0", 1935)
+    for host in answers.found:
+        answers.found[host] = OSError("no such name")
+    assert len(names._known) == MAX_REMEMBERED
+    assert await names.find("0", 1935) == ["192.0.2.1"]
+    with pytest.raises(OSError, match="no such name"):
+        await names.find("1", 1935)

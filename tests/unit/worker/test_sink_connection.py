@@ -1,38 +1,34 @@
+"""One attempt on real sockets, with a user that writes down what it hears."""
+
 import asyncio
+import gc
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.peers.rtmp_client import HOST, KEYFRAME
-from tests.peers.rtmp_server import Listener, RtmpServer, listening
+from structlog.testing import capture_logs
+from tests.peers.certificates import Authority, write_certificate
+from tests.peers.hostile_rtmp import SMALL_BUFFER, ClosesAtOnce, NeverAnswers, accept_and_reset, reset
+from tests.peers.rtmp_client import HOST
+from tests.peers.rtmp_server import Listener, listening
 from tests.peers.waiting import until
 
 from whipway import tcp
-from whipway.protocol.rtmp.client import Publisher
-from whipway.protocol.rtmp.messages import ControlEvent, user_control
-from whipway.protocol.rtmp.server import PublishEnded, PublishRequested
 from whipway.protocol.rtmp.url import parse_rtmp_url
-from whipway.relay.muxer import Tag, TagKind
-from whipway.relay.sink import Sink, SinkEvent, SinkFailed, SinkPublishing, SinkState
-from whipway.worker import sink_connection
+from whipway.worker import sink_connection, tcp_progress
 from whipway.worker.egress import EgressPolicy
-from whipway.worker.sink_connection import SinkConnection
+from whipway.worker.sink_connection import WRITE_BUFFER_BYTES, SinkConnection
+from whipway.worker.tls import TlsContexts
 
 pytestmark = pytest.mark.anyio
 
-SMALL = Tag(TagKind.VIDEO, 0, KEYFRAME + b"small", keyframe=True)
-LOOPBACK = EgressPolicy(["127.0.0.0/8"])
-BIG = Tag(TagKind.VIDEO, 0, KEYFRAME + bytes(1_000_000), keyframe=True)
+LOOPBACK = EgressPolicy(["127.0.0.0/8", "::1"])
+Heard = tuple[object, ...]
 
 
 @pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
@@ -42,185 +38,377 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 @pytest.fixture
 async def listener() -> AsyncIterator[Listener]:
-    async with listening() as listener:
+    async with listening(NeverAnswers) as listener:
         yield listener
 
 
-class Opened:
-    """A sink's connection and what it reported."""
+class User:
+    """Has a connection made, and writes down what it hears."""
 
-    def __init__(self, url: str, age: float = 0.0, egress: EgressPolicy = LOOPBACK) -> None:
-        parsed = parse_rtmp_url(url)
-        now = asyncio.get_running_loop().time() - age
-        publisher = Publisher(
-            app=parsed.app, tc_url=parsed.tc_url, stream_name="one?key=x", random=os.urandom, now=now
-        )
-        self.events: list[SinkEvent] = []
-        self.sink = Sink(publisher)
-        self.connection = SinkConnection(self.sink, parsed, self.events.append, egress)
+    def __init__(self, url: str, egress: EgressPolicy = LOOPBACK, tls: TlsContexts | None = None) -> None:
+        self.heard: list[Heard] = []
+        self.on_open: Callable[[], None] | None = None
+        self.on_fail: Callable[[], None] | None = None
+        self.connection = SinkConnection(self, parse_rtmp_url(url), egress, tls or TlsContexts())
 
-    async def publishing(self) -> "Opened":
-        await until(lambda: self.events == [SinkPublishing()])
+    def connection_opened(self, is_own: bool) -> None:
+        self.heard.append(("opened", is_own))
+        if self.on_open is not None:
+            self.on_open()
+
+    def connection_received(self, data: bytes) -> None:
+        self.heard.append(("received", data))
+
+    def connection_ended(self) -> None:
+        self.heard.append(("ended",))
+
+    def connection_writable(self, writable: bool) -> None:
+        self.heard.append(("writable", writable))
+
+    def connection_failed(self, reason: str, detail: str) -> None:
+        self.heard.append(("failed", reason, detail))
+        if self.on_fail is not None:
+            self.on_fail()
+
+    async def hears(self, *expected: Heard) -> None:
+        await until(lambda: len(self.heard) >= len(expected))
+        assert self.heard == list(expected)
+
+    async def opened(self) -> "User":
+        await self.hears(("opened", False))
         return self
 
-    async def failed(self) -> SinkFailed:
-        return await until(lambda: next((one for one in self.events if isinstance(one, SinkFailed)), None))
+    async def failed(self) -> tuple[str, str]:
+        """Reason and detail; what else it heard is forgotten."""
+        event = await until(lambda: next((one for one in self.heard if one[0] == "failed"), None))
+        self.heard.remove(event)
+        assert not any(one[0] == "failed" for one in self.heard)
+        return str(event[1]), str(event[2])
 
 
-def url_of(port: int, scheme: str = "rtmp") -> str:
-    return f"{scheme}://{HOST}:{port}/live"
+def url_of(port: int, scheme: str = "rtmp", host: str = HOST) -> str:
+    return f"{scheme}://{host}:{port}/live"
 
 
-async def test_tags_from_before_the_connection_reach_the_server(listener: Listener) -> None:
-    opened = Opened(url_of(listener.port))
-    opened.connection.push([SMALL])
-    await opened.publishing()
+def received(listener: Listener) -> bytes:
+    """All that the first connection got so far."""
+    return b"".join(event for event in listener.connections[0].events if isinstance(event, bytes))
+
+
+async def test_bytes_go_both_ways(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
     server = await listener.connection()
-    await until(lambda: server.payloads == [SMALL.payload])
-    assert server.events[0] == PublishRequested("live", "one", "key=x", 1)
-    opened.connection.push([BIG])
-    await until(lambda: server.payloads == [SMALL.payload, BIG.payload])
-    opened.connection.close()
+    user.connection.send([b"one", b"two"])
+    await until(lambda: received(listener) == b"onetwo")
+    server.connected.write(b"three")
+    await user.hears(("opened", False), ("received", b"three"))
+    user.connection.close()
     await until(lambda: server.lost)
-    assert opened.sink.state is SinkState.CLOSED
 
 
-async def test_close_says_goodbye_and_reports_nothing(listener: Listener) -> None:
-    opened = await Opened(url_of(listener.port)).publishing()
+async def test_media_do_not_wait_in_the_kernel(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    sock = user.connection._sock
+    assert sock is not None
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    user.connection.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="unknown to this system")
+async def test_only_what_is_left_at_the_end_is_given_up_by_the_kernel(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    sock = user.connection._sock
+    assert sock is not None
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+    user.connection.close()
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == tcp_progress.FAREWELL_TIMEOUT
+    await until(lambda: sock.fileno() == -1)
+
+
+async def test_nothing_is_sent_without_a_connection(listener: Listener) -> None:
+    user = User(url_of(listener.port))
+    user.connection.send([b"too early"])
+    await user.opened()
+    user.connection.close()
+    user.connection.send([b"too late"])
     server = await listener.connection()
-    opened.connection.push([BIG])
-    opened.connection.close()
-    opened.connection.close()
     await until(lambda: server.lost)
-    assert server.payloads == [BIG.payload]
-    assert PublishEnded() in server.events
-    assert opened.events == [SinkPublishing()]
+    user.connection.send([b"much too late"])
+    assert received(listener) == b""
 
 
-async def test_close_while_connecting_gives_up(listener: Listener) -> None:
-    before = asyncio.all_tasks()
-    opened = Opened(url_of(listener.port))
-    opened.connection.close()
-    await until(lambda: asyncio.all_tasks() == before)
-    assert opened.events == []
-    assert listener.protocol is None or listener.protocol.events == []
+async def test_pieces_leave_in_one_write(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await User(url_of(listener.port)).opened()
+    written: list[bytes] = []
+
+    class Transport:
+        """The loop's, but for `write`."""
+
+        def __init__(self, transport: asyncio.Transport) -> None:
+            self._transport = transport
+
+        def write(self, data: bytes) -> None:
+            written.append(data)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._transport, name)
+
+    assert user.connection.transport is not None
+    monkeypatch.setattr(user.connection, "transport", Transport(user.connection.transport))
+    user.connection.send([b"one", b"two", b"three"])
+    assert written == [b"onetwothree"]
+    user.connection.close()
+    await until(lambda: user.connection.transport is None)
 
 
-async def test_close_does_not_wait_for_a_server_that_does_not_read(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_close_sends_what_was_written_and_is_silent(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    server = await listener.connection()
+    server.connected.write(b"not heard")
+    user.connection.send([bytes(1_000_000)])
+    user.connection.close()
+    user.connection.close()
+    await until(lambda: server.lost and user.connection.transport is None)
+    assert received(listener) == bytes(1_000_000)
+    assert user.heard[0] == ("opened", False)
+    # uvloop tells at once that much was written.
+    assert set(user.heard[1:]) <= {("writable", False)}
+
+
+async def test_abort_throws_away_and_is_silent() -> None:
+    async with listening(NeverAnswers, receive_buffer=SMALL_BUFFER) as listener:
+        user = await User(url_of(listener.port)).opened()
+        server = await listener.connection()
+        server.connected.pause_reading()
+        user.connection.send([bytes(5_000_000)])
+        await user.hears(("opened", False), ("writable", False))
+        user.connection.abort()
+        await until(lambda: user.connection.transport is None)
+        server.connected.resume_reading()
+        await until(lambda: server.lost)
+        assert len(received(listener)) < 5_000_000
+        assert len(user.heard) == 2
+
+
+async def test_close_does_not_wait_for_a_server_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "CLOSE_TIMEOUT", 0.05)
-    opened = await Opened(url_of(listener.port)).publishing()
-    server = await listener.connection()
-    server.connected.pause_reading()
-    for _ in range(12):
-        opened.connection.push([BIG])
-    opened.connection.close()
-    transport = opened.connection.transport
-    assert transport is not None and transport.get_write_buffer_size() > 0
-    await until(lambda: opened.connection.transport is None)
-    server.connected.resume_reading()
-    await until(lambda: server.lost)
+    async with listening(NeverAnswers, receive_buffer=SMALL_BUFFER) as listener:
+        user = await User(url_of(listener.port)).opened()
+        (await listener.connection()).connected.pause_reading()
+        user.connection.send([bytes(5_000_000)])
+        user.connection.close()
+        assert user.connection.backlog_bytes > 0
+        await until(lambda: user.connection.transport is None)
 
 
-async def test_a_closed_port_is_unreachable() -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
-    failed = await Opened(url_of(port)).failed()
-    assert failed.reason == "unreachable"
-    assert failed.detail.startswith(f"no connection to the RTMP server {HOST}:{port}: ")
-
-
-async def test_a_server_that_is_silent_in_tls_is_unreachable(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [SinkConnection.close, SinkConnection.abort])
+async def test_the_end_before_the_connection(
+    listener: Listener, end: Callable[[SinkConnection], None]
 ) -> None:
-    monkeypatch.setattr(sink_connection, "CONNECT_TIMEOUT", 0.05)
-    monkeypatch.setattr(RtmpServer, "data_received", lambda self, data: None)
-    failed = await Opened(url_of(listener.port, "rtmps")).failed()
-    assert failed.reason == "unreachable"
-    assert "did not answer in 0 s" in failed.detail
+    before = asyncio.all_tasks()
+    user = User(url_of(listener.port))
+    end(user.connection)
+    await until(lambda: asyncio.all_tasks() == before)
+    assert user.heard == []
+    assert listener.connections == []
 
 
-async def test_a_server_without_tls_is_unreachable_by_it(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [SinkConnection.close, SinkConnection.abort])
+async def test_the_end_in_the_moment_of_the_connection(
+    listener: Listener, end: Callable[[SinkConnection], None]
 ) -> None:
-    monkeypatch.setattr(
-        RtmpServer, "data_received", lambda self, data: self.connected.write(b"this is not TLS")
-    )
-    failed = await Opened(url_of(listener.port, "rtmps")).failed()
-    assert failed.reason == "unreachable"
-
-
-async def test_a_lost_connection_is_reported_once(listener: Listener) -> None:
-    opened = await Opened(url_of(listener.port)).publishing()
+    user = User(url_of(listener.port))
+    user.on_open = lambda: end(user.connection)
     server = await listener.connection()
-    server.connected.abort()
-    failed = await opened.failed()
-    assert failed.reason in ("connection_lost", "closed_by_peer")
-    await until(lambda: opened.connection.transport is None)
-    opened.connection.push([SMALL])
-    opened.connection.close()
-    assert len(opened.events) == 2
+    await until(lambda: server.lost and user.connection.transport is None)
+    assert user.heard == [("opened", False)]
 
 
-async def test_a_server_that_hangs_up_is_reported(listener: Listener) -> None:
-    opened = await Opened(url_of(listener.port)).publishing()
-    server = await listener.connection()
-    server.connected.close()
-    assert (await opened.failed()).reason == "closed_by_peer"
-
-
-async def test_a_server_that_never_answers_is_given_up(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [SinkConnection.close, SinkConnection.abort])
+async def test_a_connection_that_is_made_after_the_end(
+    listener: Listener, end: Callable[[SinkConnection], None]
 ) -> None:
-    monkeypatch.setattr("whipway.protocol.rtmp.client.STEP_TIMEOUT", 0.05)
-    monkeypatch.setattr(RtmpServer, "data_received", lambda self, data: None)
-    opened = Opened(url_of(listener.port))
-    assert (await opened.failed()).reason == "timeout"
-    opened.connection.close()
+    user = User(url_of(listener.port))
+    # Just before the loop tells of it, as if that had been under way already.
+    connection_made = user.connection.connection_made
 
+    def late(transport: asyncio.BaseTransport) -> None:
+        end(user.connection)
+        connection_made(transport)
 
-async def test_a_deadline_may_have_passed_already(listener: Listener) -> None:
-    opened = Opened(url_of(listener.port), age=100.0)
-    # Before the event loop gets to it, the timer is set once more.
-    opened.connection.push([SMALL])
-    opened.connection.push([SMALL])
-    assert (await opened.failed()).reason == "timeout"
-    opened.connection.close()
-
-
-async def test_a_timer_that_goes_off_early_is_set_again(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("whipway.protocol.rtmp.client.STEP_TIMEOUT", 0.05)
-    monkeypatch.setattr(RtmpServer, "data_received", lambda self, data: None)
-    opened = Opened(url_of(listener.port))
-    await listener.connection()
-    timer = await until(lambda: opened.connection._timer)
-    timer.cancel()
-    opened.connection._on_timer()
-    assert opened.events == []
-    assert (await opened.failed()).reason == "timeout"
-    opened.connection.close()
-
-
-async def test_questions_are_not_answered_while_the_server_does_not_read(listener: Listener) -> None:
-    opened = await Opened(url_of(listener.port)).publishing()
+    user.connection.connection_made = late  # type: ignore[method-assign]
     server = await listener.connection()
-    server.connected.pause_reading()
-    while (transport := opened.connection.transport) and transport.is_reading():
-        ping = user_control(ControlEvent.PING_REQUEST, 1)
-        # Long ones, since very many in one read end a connection by themselves.
-        server.machine._link.send(ping._replace(payload=ping.payload + bytes(110)))
-        server.connected.write(b"".join(server.machine.data_to_send()) * 2000)
-        opened.connection.push([BIG])
-        await asyncio.sleep(0)
-        assert opened.sink.state is SinkState.PUBLISHING
-    assert transport is not None
-    server.connected.resume_reading()
-    await until(transport.is_reading)
-    opened.connection.close()
-    await until(lambda: server.lost)
+    await until(lambda: server.lost and user.connection.transport is None)
+    assert user.heard == []
+
+
+@pytest.mark.parametrize("end", [SinkConnection.close, SinkConnection.abort])
+async def test_the_end_in_the_middle_of_a_tls_handshake(
+    listener: Listener, end: Callable[[SinkConnection], None]
+) -> None:
+    user = User(url_of(listener.port, "rtmps"))
+    server = await listener.connection()
+    await until(lambda: server.events)  # The client has said hello.
+    end(user.connection)
+    await until(lambda: server.lost, timeout=1.0)
+    assert user.heard == []
+
+
+async def test_what_the_loop_tells_late_is_not_heard(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    user.connection.close()
+    user.connection.pause_writing()
+    user.connection.data_received(b"late")
+    user.connection.resume_writing()
+    user.connection.eof_received()
+    await until(lambda: user.connection.transport is None)
+    assert user.heard == [("opened", False)]
+
+
+async def test_a_server_that_hangs_up(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    (await listener.connection()).connected.close()
+    lost = ("failed", "connection_lost", "the connection to the RTMP server was lost")
+    await user.hears(("opened", False), ("ended",), lost)
+    assert user.connection.transport is None
+    user.connection.close()
+    user.connection.abort()
+
+
+async def test_a_server_that_closes_at_once() -> None:
+    async with listening(ClosesAtOnce) as listener:
+        user = User(url_of(listener.port))
+        assert (await user.failed())[0] == "connection_lost"
+
+
+async def test_a_server_that_resets(listener: Listener) -> None:
+    user = await User(url_of(listener.port)).opened()
+    reset((await listener.connection()).connected)
+    words = "the connection to the RTMP server was lost: Connection reset by peer"
+    await user.hears(("opened", False), ("failed", "connection_lost", words))
+
+
+class Bystander:
+    """Opens files, which get the numbers of descriptors that were closed just before."""
+
+    def __init__(self) -> None:
+        self.files: list[int] = []
+
+    def arrive(self) -> None:
+        """In the next turn of the loop, which may have to close something yet."""
+        asyncio.get_running_loop().call_soon(self._open)
+
+    def _open(self) -> None:
+        self.files += [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+
+    def leave(self) -> None:
+        """Raises OSError if anybody else has closed a file."""
+        gc.collect()
+        for file in self.files:
+            os.close(file)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+class ResetsFirst(EgressPolicy):
+    """Is asked for the last time when TCP has connected, and before the event loop is told of it."""
+
+    def __init__(self, server: socket.socket) -> None:
+        super().__init__(["127.0.0.0/8"])
+        self._server = server
+
+    def is_own(self, address: str, port: int) -> bool:
+        accept_and_reset(self._server)
+        return False
+
+
+async def connect_to_reset(server: socket.socket, scheme: str, is_told: bool, bystander: Bystander) -> None:
+    """Have a connection reset before its user is told of it, or just then."""
+    url = url_of(server.getsockname()[1], scheme)
+    user = User(url, LOOPBACK if is_told else ResetsFirst(server))
+
+    def on_open() -> None:
+        if is_told:
+            accept_and_reset(server)
+        user.connection.send([b"hello"])
+
+    user.on_open, user.on_fail = on_open, bystander.arrive
+    assert (await user.failed())[0] == "connection_lost"
+    await until(lambda: bystander.files and user.connection._connecting.done())
+
+
+@pytest.mark.parametrize(("scheme", "is_told"), [("rtmp", True), ("rtmp", False), ("rtmps", False)])
+async def test_a_reset_while_the_loop_takes_over_closes_nothing_of_others(scheme: str, is_told: bool) -> None:
+    counts = []
+    with socket.create_server((HOST, 0)) as server:
+        for _ in range(3):
+            bystander = Bystander()
+            await connect_to_reset(server, scheme, is_told, bystander)
+            bystander.leave()
+            counts.append(descriptors())
+    # The first may have had the loop open something for good.
+    assert counts[1] == counts[2]
+
+
+async def test_writing_pauses_and_goes_on_while_reading_does_not_stop() -> None:
+    async with listening(NeverAnswers, receive_buffer=SMALL_BUFFER) as listener:
+        user = await User(url_of(listener.port)).opened()
+        server = await listener.connection()
+        server.connected.pause_reading()
+        sent = 0
+        while ("writable", False) not in user.heard:
+            user.connection.send([bytes(10_000)])
+            sent += 10_000
+            await asyncio.sleep(0)
+        assert user.connection.backlog_bytes <= WRITE_BUFFER_BYTES + 10_000
+        server.connected.write(b"last words")
+        await until(lambda: user.heard[-1] == ("received", b"last words"))
+        server.connected.resume_reading()
+        await until(lambda: user.heard[-1] == ("writable", True))
+        await until(lambda: len(received(listener)) == sent)
+        user.connection.close()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_progress(monkeypatch: pytest.MonkeyPatch, is_known: bool) -> None:
+    monkeypatch.setattr(tcp_progress, "IS_KNOWN", is_known and tcp_progress.IS_KNOWN)
+    async with listening(NeverAnswers, receive_buffer=SMALL_BUFFER) as listener:
+        user = User(url_of(listener.port))
+        connection = user.connection
+        assert (connection.acknowledged_bytes, connection.unsent_bytes) == (0, 0)
+        await user.opened()
+        server = await listener.connection()
+        before = connection.acknowledged_bytes
+        connection.send([bytes(1000)])
+        await until(lambda: connection.acknowledged_bytes == before + 1000)
+        assert connection.unsent_bytes == 0
+        server.connected.pause_reading()
+        connection.send([bytes(5_000_000)])
+        await until(lambda: user.heard[-1] == ("writable", False))
+        assert connection.unsent_bytes >= 4_000_000
+        assert connection.acknowledged_bytes + connection.unsent_bytes == before + 5_001_000
+        server.connected.resume_reading()
+        await until(lambda: connection.acknowledged_bytes == before + 5_001_000)
+        assert connection.unsent_bytes == 0
+        connection.close()
+        await until(lambda: connection.transport is None)
+        assert connection.unsent_bytes == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_what_the_kernel_took_is_not_acknowledged_yet() -> None:
+    async with listening(NeverAnswers, receive_buffer=SMALL_BUFFER) as listener:
+        user = await User(url_of(listener.port)).opened()
+        (await listener.connection()).connected.pause_reading()
+        for _ in range(10):
+            user.connection.send([bytes(10_000)])
+        await until(lambda: user.connection.backlog_bytes == 0)
+        assert user.connection.unsent_bytes > 50_000
+        assert user.connection.acknowledged_bytes < 50_000
+        user.connection.abort()
 
 
 class Names:
@@ -234,126 +422,226 @@ class Names:
 
 
 def named(port: int, scheme: str = "rtmp") -> str:
-    return f"{scheme}://rtmp.example:{port}/live"
+    return url_of(port, scheme, "rtmp.example")
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+async def test_a_closed_port() -> None:
+    port = free_port()
+    words = f"no connection to the RTMP server {HOST}:{port}: Connection refused"
+    assert await User(url_of(port)).failed() == ("unreachable", words)
 
 
 async def test_the_addresses_are_those_of_the_policy(listener: Listener) -> None:
     names = Names([HOST], ["10.0.0.1"])
-    opened = Opened(named(listener.port), egress=EgressPolicy(["127.0.0.1"], resolve=names))
-    await opened.publishing()
+    user = await User(named(listener.port), EgressPolicy(["127.0.0.1"], resolve=names)).opened()
     assert names.answers == [["10.0.0.1"]]
-    opened.connection.close()
+    user.connection.close()
 
 
 async def test_the_next_address_is_tried(listener: Listener) -> None:
     policy = EgressPolicy(["127.0.0.0/8"], resolve=Names(["127.0.0.3", "127.0.0.2", HOST]))
-    opened = await Opened(named(listener.port), egress=policy).publishing()
-    opened.connection.close()
+    user = await User(named(listener.port), policy).opened()
+    user.connection.close()
 
 
-async def test_an_address_that_does_not_answer_is_left_for_the_next(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("address_timeout", "connect_timeout"), [(0.05, 8.0), (3.0, 0.4)])
+async def test_addresses_that_do_not_answer(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, address_timeout: float, connect_timeout: float
 ) -> None:
-    monkeypatch.setattr(sink_connection, "ADDRESS_TIMEOUT", 0.05)
+    monkeypatch.setattr(sink_connection, "ADDRESS_TIMEOUT", address_timeout)
+    monkeypatch.setattr(sink_connection, "CONNECT_TIMEOUT", connect_timeout)
     # A full backlog answers nobody.
     with socket.create_server(("127.0.0.2", listener.port), backlog=0) as full:
         fillers = [socket.socket() for _ in range(4)]
         for each in fillers:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        policy = EgressPolicy(["127.0.0.0/8"], resolve=Names(["127.0.0.2", HOST], ["127.0.0.2"]))
-        opened = await Opened(named(listener.port), egress=policy).publishing()
-        opened.connection.close()
+        # In the time that there is, each of them has its turn.
+        names = Names(["127.0.0.2", "127.0.0.2", HOST][address_timeout > 1 :], ["127.0.0.2"])
+        policy = EgressPolicy(["127.0.0.0/8"], resolve=names)
+        user = await User(named(listener.port), policy).opened()
+        user.connection.close()
         monkeypatch.setattr(sink_connection, "CONNECT_TIMEOUT", 0.05)
-        failed = await Opened(named(listener.port), egress=policy).failed()
-        assert failed == SinkFailed(
-            "unreachable", f"the RTMP server rtmp.example:{listener.port} did not answer in 0 s"
-        )
+        words = f"the RTMP server rtmp.example:{listener.port} did not answer in 0 s"
+        assert await User(named(listener.port), policy).failed() == ("unreachable", words)
         for each in fillers:
             each.close()
 
 
 async def test_a_connection_that_fails_tells_no_address() -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     policy = EgressPolicy(["rtmp.example"], resolve=Names(["127.0.0.2", HOST]))
-    failed = await Opened(named(port), egress=policy).failed()
-    assert failed == SinkFailed(
-        "unreachable", f"no connection to the RTMP server rtmp.example:{port}: Connection refused"
-    )
+    words = f"no connection to the RTMP server rtmp.example:{port}: Connection refused"
+    assert await User(named(port), policy).failed() == ("unreachable", words)
 
 
 async def test_an_address_that_is_not_allowed_is_not_connected_to(listener: Listener) -> None:
-    failed = await Opened(url_of(listener.port), egress=EgressPolicy()).failed()
-    assert failed.reason == "egress_refused"
-    assert failed.detail.startswith(f"{HOST} is an address that this server does not send to; ")
-    assert listener.protocol is None
+    reason, detail = await User(url_of(listener.port), EgressPolicy()).failed()
+    assert reason == "egress_refused"
+    assert detail.startswith(f"{HOST} is an address that this server does not send to; ")
+    assert listener.connections == []
 
 
-async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
+async def test_a_name_that_does_not_resolve() -> None:
     async def resolve(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    failed = await Opened(named(1935), egress=EgressPolicy(resolve=resolve)).failed()
-    assert failed == SinkFailed(
-        "unreachable", "no connection to the RTMP server rtmp.example:1935: Name or service not known"
-    )
+    words = "no connection to the RTMP server rtmp.example:1935: Name or service not known"
+    failed = await User(named(1935), EgressPolicy(resolve=resolve)).failed()
+    assert failed == ("unreachable", words)
 
 
-@asynccontextmanager
-async def listening_by_tls(folder: Path, name: x509.GeneralName) -> AsyncIterator[tuple[int, Path]]:
-    """The port of an RTMP server with a certificate for that name alone, and the file to trust it by."""
-    pem = folder / "server.pem"
-    pem.write_bytes(certificate_for(name))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(RtmpServer, HOST, 0, ssl=context)
+async def test_a_bug_on_the_way_is_told_and_does_not_leave_the_sink_waiting() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        raise RuntimeError("a bug")
+
+    with capture_logs() as logs:
+        failed = await User(named(1935), EgressPolicy(resolve=resolve)).failed()
+    assert failed == ("unreachable", "no connection to the RTMP server rtmp.example:1935")
+    assert [entry["event"] for entry in logs] == ["connecting failed"]
+
+
+async def test_the_origin_of_this_server_is_known(listener: Listener) -> None:
+    own = EgressPolicy(["127.0.0.0/8"], own=[("0.0.0.0", listener.port)])
+    user = User(url_of(listener.port), own)
+    await user.hears(("opened", True))
+    user.connection.close()
+
+
+def has_ipv6() -> bool:
     try:
-        yield server.sockets[0].getsockname()[1], pem
-    finally:
-        server.close()
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
-def certificate_for(name: x509.GeneralName) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .sign(key, SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + certificate.public_bytes(Encoding.PEM)
+on_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@on_ipv6
+async def test_ipv6() -> None:
+    async with listening(NeverAnswers, host="::1") as listener:
+        user = await User(url_of(listener.port, host="[::1]")).opened()
+        user.connection.send([b"one"])
+        await listener.connection()
+        await until(lambda: received(listener) == b"one")
+        user.connection.close()
+
+
+@on_ipv6
+async def test_ipv6_that_does_not_answer() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+    words = f"no connection to the RTMP server [::1]:{port}: Connection refused"
+    assert await User(url_of(port, host="[::1]")).failed() == ("unreachable", words)
+
+
+@on_ipv6
+async def test_from_ipv6_to_ipv4(listener: Listener) -> None:
+    policy = EgressPolicy(["127.0.0.1", "::1"], resolve=Names(["::1", HOST]))
+    user = await User(named(listener.port), policy).opened()
+    user.connection.close()
+
+
+@on_ipv6
+async def test_tls_to_an_ipv6_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    context = authority.issue(hosts=["::1"]).server_context()
+    async with listening(NeverAnswers, host="::1", tls=context) as listener:
+        user = await User(url_of(listener.port, "rtmps", "[::1]")).opened()
+        user.connection.close()
+        await until(lambda: user.connection.transport is None)
 
 
 @pytest.mark.parametrize(
-    ("name", "host", "fits"),
-    [
-        (x509.DNSName("rtmp.example"), "rtmp.example", True),
-        (x509.DNSName("other.example"), "rtmp.example", False),
-        (x509.IPAddress(ip_address(HOST)), "rtmp.example", False),
-        (x509.IPAddress(ip_address(HOST)), HOST, True),
-        (x509.DNSName("rtmp.example"), HOST, False),
-    ],
-    ids=["name", "other name", "address for name", "address", "name for address"],
+    ("hosts", "host"), [(["rtmp.example"], "rtmp.example"), ([HOST], HOST)], ids=["name", "address"]
 )
-async def test_a_certificate_must_be_good_for_the_host_of_the_url(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: x509.GeneralName, host: str, fits: bool
+async def test_tls_with_a_good_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosts: list[str], host: str
 ) -> None:
-    async with listening_by_tls(tmp_path, name) as (port, trusted):
-        make_context = ssl.create_default_context
-        monkeypatch.setattr(ssl, "create_default_context", lambda: make_context(cafile=str(trusted)))
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    async with listening(NeverAnswers, tls=authority.issue(hosts=hosts).server_context()) as listener:
         policy = EgressPolicy([HOST], resolve=Names([HOST]))
-        opened = Opened(f"rtmps://{host}:{port}/live", egress=policy)
-        if fits:
-            await opened.publishing()
-            opened.connection.close()
-            await until(lambda: opened.connection.transport is None)
-        else:
-            failed = await opened.failed()
-            assert failed.reason == "unreachable"
-            assert "certificate" in failed.detail
+        user = await User(url_of(listener.port, "rtmps", host), policy).opened()
+        server = await listener.connection()
+        before = user.connection.acknowledged_bytes
+        user.connection.send([bytes(1000)])
+        await until(lambda: received(listener) == bytes(1000))
+        await until(lambda: user.connection.acknowledged_bytes > before)
+        server.connected.write(b"two")
+        await user.hears(("opened", False), ("received", b"two"))
+        user.connection.close()
+        await until(lambda: user.connection.transport is None and server.lost)
+
+
+BAD_CERTIFICATES = {
+    "self-signed": "self-signed certificate",
+    "unknown authority": "unable to get local issuer certificate",
+    "other host": "Hostname mismatch, certificate is not valid for 'rtmp.example'",
+    "expired": "certificate has expired",
+}
+
+
+def bad_certificate(folder: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    if fault == "self-signed":
+        return write_certificate(folder, hosts=["rtmp.example"]).server_context()
+    authority = Authority(folder)
+    if fault != "unknown authority":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    hosts = ["other.example" if fault == "other host" else "rtmp.example"]
+    valid_for = timedelta(minutes=-5 if fault == "expired" else 5)
+    return authority.issue(hosts=hosts, valid_for=valid_for).server_context()
+
+
+@pytest.mark.parametrize("fault", BAD_CERTIFICATES)
+async def test_tls_with_a_bad_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    async with listening(NeverAnswers, tls=bad_certificate(tmp_path, fault, monkeypatch)) as listener:
+        policy = EgressPolicy([HOST], resolve=Names([HOST], [HOST]))
+        url = named(listener.port, "rtmps")
+        words = (
+            f"no TLS with the RTMP server rtmp.example:{listener.port}:"
+            f" its certificate is not accepted: {BAD_CERTIFICATES[fault]}"
+        )
+        refused = User(url, policy)
+        assert await refused.failed() == ("tls", words)
+        assert refused.heard == []
+        user = await User(url, policy, TlsContexts(["rtmp.example"])).opened()
+        user.connection.close()
+        await until(lambda: user.connection.transport is None)
+
+
+async def test_a_server_that_is_silent_in_tls(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_connection, "CONNECT_TIMEOUT", 0.2)
+    failed = await User(url_of(listener.port, "rtmps")).failed()
+    words = f"the RTMP server {HOST}:{listener.port} did not answer the TLS handshake in 0 s"
+    assert failed == ("timeout", words)
+    server = await listener.connection()
+    await until(lambda: server.lost, timeout=1.0)
+
+
+async def test_a_server_that_closes_instead_of_tls() -> None:
+    async with listening(ClosesAtOnce) as listener:
+        reason, detail = await User(url_of(listener.port, "rtmps")).failed()
+        assert reason == "connection_lost"
+        assert detail.startswith(f"the RTMP server {HOST}:{listener.port} broke off the TLS handshake")
+
+
+class Http(NeverAnswers):
+    def data_received(self, data: bytes) -> None:
+        self.connected.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def test_a_server_without_tls() -> None:
+    async with listening(Http) as listener:
+        words = f"no TLS with the RTMP server {HOST}:{listener.port}: it does not speak TLS there"
+        assert await User(url_of(listener.port, "rtmps")).failed() == ("tls", words)

@@ -5,10 +5,12 @@ A `Publisher` is a stream machine: bytes, time and end of connection in, bytes a
     C0 C1 ──► S0 S1 S2 ──► C2, connect ──► _result ──► releaseStream, FCPublish, createStream
           ──► _result ──► publish ──► onStatus NetStream.Publish.Start: media may be sent
 
-and from then on is told metadata, audio and video as bodies of FLV tags. A server that refuses, misbehaves,
-is silent or goes away yields one `Failed`; whether to try again is decided by the owner.
+and from then on is told data, audio and video as bodies of RTMP messages. A server that refuses, misbehaves,
+is silent or goes away yields one `Failed`; whether to try again is decided by the owner. A server that asks
+for a user name and password wants another connection for each answer: `authentication` knows what to say.
 
-Left out: AMF3, redirects, user names inside the connection (RTMP authentication schemes of single vendors).
+Left out: AMF3, redirects. Enhanced RTMP's `fourCcList` is not sent unless the owner adds it: it lists what a
+client can receive, which for a publisher is nothing, and some servers refuse what they do not know.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +19,9 @@ from enum import Enum, StrEnum, auto
 from typing import Final, TypeAlias
 
 from whipway.failures import ParseError
-from whipway.protocol.rtmp import amf0, messages
-from whipway.protocol.rtmp.amf0 import EcmaArray, Value
+from whipway.protocol.rtmp import messages
+from whipway.protocol.rtmp.amf0 import Value
+from whipway.protocol.rtmp.authentication import Authenticator, is_about_authentication
 from whipway.protocol.rtmp.handshake import ClientHandshake
 from whipway.protocol.rtmp.link import COMMAND_MAX_BYTES, OUT_CHUNK_SIZE, WINDOW_BYTES, Link
 from whipway.protocol.rtmp.messages import Command, Message, MessageType
@@ -48,6 +51,12 @@ class FailureReason(StrEnum):
     PROTOCOL = "protocol"
     TIMEOUT = "timeout"
     CLOSED_BY_PEER = "closed_by_peer"
+    CLOSED_EARLY = "closed_early"
+    """Closed before it took media: that is how some servers say no."""
+    CHALLENGED = "challenged"
+    """Connect again with the same `Authenticator`, which knows now what the server wants to hear."""
+    UNAUTHORIZED = "unauthorized"
+    """The user name or password is wrong or missing: trying again will not help."""
 
 
 _FAILURES: Final[dict[str, FailureReason]] = {
@@ -106,6 +115,8 @@ _AWAITED: Final[dict[State, str]] = {
     State.REQUESTING: "answer to publish",
 }
 """The states with a deadline, and what did not come when it passes."""
+_ASKED: Final = frozenset({State.CONNECTING, State.CREATING_STREAM, State.REQUESTING})
+"""The server has been told the application, and perhaps the name, and has not accepted it yet."""
 _OVER: Final = frozenset({State.FAILED, State.CLOSED})
 
 
@@ -113,16 +124,28 @@ class Publisher:
     """One try to publish one stream over one connection."""
 
     def __init__(
-        self, *, app: str, tc_url: str, stream_name: str, random: Callable[[int], bytes], now: float
+        self,
+        *,
+        app: str,
+        tc_url: str,
+        stream_name: str,
+        random: Callable[[int], bytes],
+        now: float,
+        authenticator: Authenticator | None = None,
+        connect_values: Mapping[str, Value] | None = None,
     ) -> None:
         """`app` and `tc_url` as the URL has them: "live" and "rtmp://host:port/live".
 
         `stream_name` goes out as it is and may carry arguments ("NAME?passcode=abc"). `random(n)` gives n
-        bytes.
+        bytes. `authenticator` is shared by all connections of one sink; without one there is no user.
+        `connect_values` are more properties of connect.
         """
         self._app = app
         self._tc_url = tc_url
         self._stream_name = stream_name
+        self._authenticator = authenticator or Authenticator(None, None, random)
+        self._connect_values = connect_values or {}
+        self._taken_codecs: frozenset[str] | None = None
         self._link = Link(ClientHandshake(random), COMMAND_MAX_BYTES)
         self._events: list[Event] = []
         self._state = State.HANDSHAKING
@@ -146,10 +169,9 @@ class Publisher:
 
     def receive_eof(self) -> None:
         """The server closed the connection, or it broke."""
-        # nginx-rtmp says no in this way, to an unknown app and on behalf of a webhook.
         awaited = _AWAITED.get(self._state)
         instead = f" instead of an {awaited}" if awaited else ""
-        self._fail(FailureReason.CLOSED_BY_PEER, f"the server closed the connection{instead}")
+        self._fail_closed(f"the server closed the connection{instead}")
 
     def handle_timeout(self, now: float) -> None:
         """Call at `deadline()`, or at any time."""
@@ -180,6 +202,10 @@ class Publisher:
 
     # Media.
 
+    def takes(self, four_cc: str) -> bool | None:
+        """Whether the server says it takes a codec of Enhanced RTMP; None before its answer to connect."""
+        return None if self._taken_codecs is None else messages.takes_codec(self._taken_codecs, four_cc)
+
     @property
     def state(self) -> State:
         """Where it stands."""
@@ -190,10 +216,9 @@ class Publisher:
         """How many bytes the server says it received, modulo 2**32; 0 when it never says."""
         return self._link.peer_acknowledged_bytes
 
-    def send_metadata(self, values: Mapping[str, Value], timestamp: int = 0) -> None:
-        """Send onMetaData. `timestamp` in milliseconds. Raises RuntimeError unless publishing."""
-        payload = amf0.encode("@setDataFrame", "onMetaData", EcmaArray(values))
-        self._send_media(MessageType.DATA, timestamp, payload)
+    def send_data(self, timestamp_ms: int, payload: bytes) -> None:
+        """Send AMF0 values ("@setDataFrame", "onMetaData", …). Raises RuntimeError unless publishing."""
+        self._send_media(MessageType.DATA, timestamp_ms, payload)
 
     def send_audio(self, timestamp_ms: int, payload: bytes) -> None:
         """Send the body of one FLV audio tag. Raises RuntimeError unless publishing."""
@@ -223,17 +248,26 @@ class Publisher:
             self._enter(State.FAILED)
             self._events.append(Failed(reason, detail))
 
+    def _fail_closed(self, detail: str) -> None:
+        # nginx-rtmp says no in this way, to an unknown app and on behalf of a webhook.
+        early = self._state in _ASKED
+        self._fail(FailureReason.CLOSED_EARLY if early else FailureReason.CLOSED_BY_PEER, detail)
+
     def _connect(self, now: float) -> None:
+        query = self._authenticator.query(self._app, now)
+        if query:
+            query = f"{'&' if '?' in self._app else '?'}{query}"
         values: dict[str, Value] = {
-            "app": self._app,
+            "app": self._app + query,
             "type": "nonprivate",
             "flashVer": FLASH_VERSION,
-            "tcUrl": self._tc_url,
+            "tcUrl": self._tc_url + query,
             "fpad": False,
             "capabilities": 15.0,
             "audioCodecs": float(_AUDIO_CODECS),
             "videoCodecs": float(_VIDEO_CODECS),
             "videoFunction": 1.0,
+            **self._connect_values,
         }
         self._link.send(messages.command("connect", _CONNECT, values))
         self._enter(State.CONNECTING, now)
@@ -270,36 +304,41 @@ class Publisher:
             case "_result":
                 self._receive_result(command, now)
             case "_error":
-                self._receive_error(command)
+                self._receive_error(command, now)
             case "onStatus":
                 self._receive_status(command, now)
             case "close":
-                self._fail(FailureReason.CLOSED_BY_PEER, "the server sent close")
+                self._fail_closed("the server sent close")
             case _:
                 pass  # onBWDone, onFCPublish and other news that need no answer.
 
     def _receive_result(self, command: Command, now: float) -> None:
         if self._state is State.CONNECTING and command.transaction_id == _CONNECT:
-            if not self._refused(command):
+            if not self._refused(command, now):
+                self._authenticator.forget()
+                self._taken_codecs = messages.taken_codecs(command)
                 self._create_stream(now)
         elif self._state is State.CREATING_STREAM and command.transaction_id == _CREATE_STREAM:
             self._publish(command, now)
 
-    def _receive_error(self, command: Command) -> None:
+    def _receive_error(self, command: Command, now: float) -> None:
         # Servers that do not know releaseStream or FCPublish say so, and publish all the same.
-        if command.transaction_id in (_CONNECT, _CREATE_STREAM, _PUBLISH) and not self._refused(command):
+        if command.transaction_id in (_CONNECT, _CREATE_STREAM, _PUBLISH) and not self._refused(command, now):
             self._fail(FailureReason.REFUSED, str(messages.parse_status(command)) or "the server refused")
 
     def _receive_status(self, command: Command, now: float) -> None:
-        if self._refused(command) or self._state is not State.REQUESTING:
+        if self._refused(command, now) or self._state is not State.REQUESTING:
             return
         if messages.parse_status(command).code == "NetStream.Publish.Start":
             self._enter(State.PUBLISHING, now)
             self._events.append(Publishing())
 
-    def _refused(self, command: Command) -> bool:
+    def _refused(self, command: Command, now: float) -> bool:
         """Fail when the status in `command` is a bad one."""
         status = messages.parse_status(command)
+        if self._state is State.CONNECTING and is_about_authentication(status.description):
+            self._authenticate(status.description, now)
+            return True
         reason = _FAILURES.get(status.code)
         if reason is None and status.level == "error":
             started = self._state is State.PUBLISHING
@@ -307,3 +346,9 @@ class Publisher:
         if reason is not None:
             self._fail(reason, str(status) or "the server sent an error without a code")
         return reason is not None
+
+    def _authenticate(self, description: str, now: float) -> None:
+        if self._authenticator.take_rejection(description, now):
+            self._fail(FailureReason.CHALLENGED, "the server asks for a user name and password")
+        else:
+            self._fail(FailureReason.UNAUTHORIZED, self._authenticator.refusal)

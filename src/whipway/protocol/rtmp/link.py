@@ -5,7 +5,7 @@ rest to the client or server machine that owns it. Bytes of a broken peer raise 
 ends the connection then. Left out: holding back output until the peer acknowledges: TCP does that.
 
 An answer is about as long as what asked for it: a driver that stops reading while its peer does not read
-needs no other bound on the output.
+needs no other bound on the output; one that reads on needs its own.
 """
 
 from typing import Final

@@ -59,10 +59,25 @@ CONTROL_STREAM_ID: Final = 0
 
 _SET_DATA_FRAME: Final = amf0.encode("@setDataFrame")
 """What publishers put before metadata; players get the metadata without it."""
+PASS_PROPERTY: Final = "whipwayPass"  # noqa: S105 - the name of a property
+"""A property of connect by which a server knows its own sinks; the value is a secret of one run."""
+
 _SERVER_VERSION: Final = "FMS/3,0,1,123"
 _SERVER_CAPABILITIES: Final = 31
 """The answers of Flash Media Server 3; players enable features by them, and other servers say the same."""
 _DETAIL_MAX_CHARS: Final = 200
+
+# Enhanced RTMP v2, "Enhancing NetConnection connect Command".
+_ANY_CODEC: Final = "*"
+FOUR_CC_LIST: Final = "fourCcList"
+_FOUR_CC_MAPS: Final[dict[str, frozenset[str]]] = {
+    "audioFourCcInfoMap": frozenset({"ac-3", "ec-3", ".mp3", "opus", "flac", "mp4a"}),
+    "videoFourCcInfoMap": frozenset({"vp08", "vp09", "av01", "avc1", "hvc1", "vvc1"}),
+}
+"""And the codecs that "*" in each of them stands for, in lower case."""
+_NAMES: Final = frozenset({_ANY_CODEC}).union(*_FOUR_CC_MAPS.values())
+_TAKING_FLAGS: Final = frozenset(float(flags) for flags in range(8) if flags & 0x05)
+"""FourCcInfoMask with CanDecode (1) or CanForward (4); CanEncode (2) alone is of no use to a publisher."""
 
 
 class Message(NamedTuple):
@@ -198,16 +213,61 @@ def connect_app(connect: Command) -> str:
             raise ParseError(DropReason.RTMP_MALFORMED, "connect without an app")
 
 
+def connect_text(connect: Command, key: str) -> str:
+    """A text property of a connect command; empty when there is none."""
+    match connect.args:
+        case [dict(properties), *_]:
+            return _text(properties.get(key))
+        case _:
+            return ""
+
+
 def connect_success(connect: Command) -> Message:
-    """The answer to `connect`; object encoding 0 keeps the peer to AMF0."""
+    """The answer to `connect`; object encoding 0 keeps the peer to AMF0.
+
+    Enhanced RTMP v2: who passes everything on may name "*" instead of codecs.
+    """
     properties = {"fmsVer": _SERVER_VERSION, "capabilities": _SERVER_CAPABILITIES}
     information = {
         "level": "status",
         "code": "NetConnection.Connect.Success",
         "description": "Connection succeeded.",
         "objectEncoding": 0,
+        FOUR_CC_LIST: [_ANY_CODEC],
     }
     return command("_result", connect.transaction_id, properties, information)
+
+
+def taken_codecs(answer: Command) -> frozenset[str]:
+    """The codecs of Enhanced RTMP that a server says it takes in its answer to connect, in lower case.
+
+    "*" is among them when it takes any. Objects may come in any place; the specification names none.
+    """
+    taken: set[str] = set()
+    for values in answer.args:
+        if isinstance(values, dict):
+            listed = values.get(FOUR_CC_LIST)
+            if isinstance(listed, list):
+                taken.update(item.lower() for item in listed if isinstance(item, str))
+            for key, known in _FOUR_CC_MAPS.items():
+                taken |= _taken_by_map(values.get(key), known)
+    return frozenset(taken & _NAMES)
+
+
+def takes_codec(taken: frozenset[str], four_cc: str) -> bool:
+    """Whether `four_cc` is one of the `taken_codecs`. Case does not matter: the specification's varies."""
+    return _ANY_CODEC in taken or four_cc.lower() in taken
+
+
+def _taken_by_map(flags_of: amf0.Value, known: frozenset[str]) -> frozenset[str]:
+    if not isinstance(flags_of, dict):
+        return frozenset()
+    taken = {
+        name.lower()
+        for name, flags in flags_of.items()
+        if isinstance(flags, float) and flags in _TAKING_FLAGS
+    }
+    return known if _ANY_CODEC in taken else known & taken
 
 
 def stream_name(request: Command) -> str:

@@ -141,8 +141,8 @@ class ServerConnection:
         self._state = State.HANDSHAKING
         self._now = now
         self._deadline: float | None = now + STEP_TIMEOUT
-        self._app = ""
-        self._app_query = ""
+        self._connect_command = Command("", 0.0, [])
+        self._app = self._app_query = ""
         self._held: list[MediaReceived] = []
         self._held_bytes = 0
 
@@ -197,6 +197,10 @@ class ServerConnection:
     def state(self) -> State:
         """Where it stands."""
         return self._state
+
+    def connect_text(self, key: str) -> str:
+        """A text property of the peer's connect; empty without one, and before connect."""
+        return messages.connect_text(self._connect_command, key)
 
     # Decisions of the owner. RuntimeError when nothing was requested.
 
@@ -318,6 +322,7 @@ class ServerConnection:
 
     def _connect(self, command: Command) -> None:
         app, _, self._app_query = messages.connect_app(command).partition("?")
+        self._connect_command = command
         self._app = app.strip("/")
         self._link.send_window_ack_size(WINDOW_BYTES)
         self._link.send(messages.set_peer_bandwidth(WINDOW_BYTES, BandwidthLimit.DYNAMIC))

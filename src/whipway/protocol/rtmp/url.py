@@ -2,17 +2,20 @@
 
 There is no RFC; the form is the one that encoders and services share: `rtmp[s]://host[:port]/app[/instance]`.
 Everything behind the first slash is the application, because a stream name is given apart from the URL.
-Credentials in the URL are refused for now: nothing would use them, and they would only leak. A host name
-outside ASCII must come as DNS knows it ("xn--…"), an IPv6 address without a zone.
+A user name and password stand before the host (RFC 3986, section 3.2.1), percent-encoded where they hold a
+delimiter; what is sent and what is shown never has them. A host name outside ASCII must come as DNS knows it
+("xn--…"), an IPv6 address without a zone.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 MAX_URL_CHARACTERS = 2048
 MAX_NAME_CHARACTERS = 1024
+MAX_CREDENTIAL_CHARACTERS = 256
+"""Of the user name, and of the password."""
 MAX_HOST_CHARACTERS = 253
 """RFC 1035, 2.3.4: 255 octets on the wire, two of them for the first length and the root."""
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
@@ -37,6 +40,11 @@ class RtmpUrl:
     tls: bool
     tc_url: str
     """The URL up to the application, as `connect` sends it."""
+    shown: str
+    """For people: without credentials and arguments, which may be secrets too."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    """None without a user; a user may have an empty one."""
 
 
 def parse_rtmp_url(text: str) -> RtmpUrl:
@@ -52,21 +60,21 @@ def parse_rtmp_url(text: str) -> RtmpUrl:
     parts, port = _split(text)
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("must begin with rtmp:// or rtmps://")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password")
+    user, password = _credentials(parts)
     if not parts.hostname:
         raise ValueError("names no host")
-    if not _is_host(parts.hostname, parts.netloc):
+    if not _is_host(parts.hostname, parts.netloc.rpartition("@")[2]):
         raise ValueError("has a host that is no host name or address")
-    app = parts.path.strip("/")
-    if not app:
+    path = parts.path.strip("/")
+    if not path:
         raise ValueError("names no application, as in rtmp://host/live")
-    if parts.query:
-        app = f"{app}?{parts.query}"
+    query = f"?{parts.query}" if parts.query else ""
     authority = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = port or DEFAULT_PORTS[parts.scheme]
-    tc_url = f"{parts.scheme}://{authority}:{port}/{app}"
-    return RtmpUrl(parts.hostname, port, app, parts.scheme == "rtmps", tc_url)
+    shown = f"{parts.scheme}://{authority}:{port}/{path}"
+    return RtmpUrl(
+        parts.hostname, port, path + query, parts.scheme == "rtmps", shown + query, shown, user, password
+    )
 
 
 def check_stream_name(name: str) -> None:
@@ -124,8 +132,23 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
+def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
+    """User and password, both None without a user."""
+    if parts.username is None:
+        return None, None
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    if not user:
+        raise ValueError("has a password without a user name")
+    for what, text in (("user name", user), ("password", password)):
+        if len(text) > MAX_CREDENTIAL_CHARACTERS:
+            raise ValueError(f"has a {what} longer than {MAX_CREDENTIAL_CHARACTERS} characters")
+        if not text.isprintable():
+            raise ValueError(f"has a {what} with a character that cannot be printed")
+    return user, password
+
+
 def _is_host(host: str, netloc: str) -> bool:
-    """`host` in lower case and without brackets, as urlsplit takes it from `netloc`."""
+    """`host` in lower case and without brackets, as urlsplit takes it from `netloc` behind any user."""
     if "[" not in netloc:
         return len(host) <= MAX_HOST_CHARACTERS and _HOST_NAME.fullmatch(host) is not None
     try:

@@ -8,8 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whipway.protocol.rtmp import amf0, messages
+from whipway.protocol.rtmp.authentication import Authenticator
 from whipway.protocol.rtmp.chunk import ChunkReader, ChunkWriter
-from whipway.protocol.rtmp.client import STEP_TIMEOUT, Failed, FailureReason, Publisher, Publishing, State
+from whipway.protocol.rtmp.client import (
+    _FAILURES,
+    STEP_TIMEOUT,
+    Failed,
+    FailureReason,
+    Publisher,
+    Publishing,
+    State,
+)
 from whipway.protocol.rtmp.handshake import ServerHandshake
 from whipway.protocol.rtmp.messages import BandwidthLimit, Command, ControlEvent, Message, MessageType
 
@@ -17,21 +26,27 @@ NAME = "NAME?passcode=abc&x=1"
 NOW = 100.0
 
 
-def publisher() -> Publisher:
+def publisher(
+    app: str = "live",
+    authenticator: Authenticator | None = None,
+    connect_values: dict[str, amf0.Value] | None = None,
+) -> Publisher:
     return Publisher(
-        app="live",
-        tc_url="rtmp://127.0.0.1:1935/live",
+        app=app,
+        tc_url=f"rtmp://127.0.0.1:1935/{app}",
         stream_name=NAME,
         random=random.Random(1).randbytes,
         now=NOW,
+        authenticator=authenticator,
+        connect_values=connect_values,
     )
 
 
 class Server:
     """The other side: reads what the publisher sends, answers what it is told to."""
 
-    def __init__(self) -> None:
-        self.publisher = publisher()
+    def __init__(self, machine: Publisher | None = None) -> None:
+        self.publisher = machine or publisher()
         self.handshake = ServerHandshake(random.Random(2).randbytes)
         self.reader = ChunkReader()
         self.writer = ChunkWriter()
@@ -202,7 +217,7 @@ def test_answers_in_amf3_messages() -> None:
         (error("_result", 1, "NetConnection.Connect.InvalidApp"), FailureReason.REFUSED, "InvalidApp"),
         (messages.command("_error", 1), FailureReason.REFUSED, "refused"),
         (error("onStatus", 0, ""), FailureReason.REFUSED, "without a code"),
-        (messages.command("close", 0), FailureReason.CLOSED_BY_PEER, "close"),
+        (messages.command("close", 0), FailureReason.CLOSED_EARLY, "close"),
     ],
 )
 def test_refused_connects(answer: Message, reason: FailureReason, detail: str) -> None:
@@ -247,6 +262,7 @@ def test_refused_publishes(answer: Message, reason: FailureReason) -> None:
 @pytest.mark.parametrize(
     ("news", "reason"),
     [
+        (messages.command("close", 0), FailureReason.CLOSED_BY_PEER),
         (error("onStatus", 0, "Some.Error"), FailureReason.CLOSED_BY_PEER),
         (error("onStatus", 0, "NetStream.Publish.BadName"), FailureReason.BAD_NAME),
         (
@@ -263,6 +279,31 @@ def test_ends_while_publishing(news: Message, reason: FailureReason) -> None:
     server = Server().publishing()
     server.tell(news)
     assert server.failure()[0] is reason
+
+
+CODES: dict[str, FailureReason] = {
+    "NetStream.Publish.BadName": FailureReason.BAD_NAME,
+    "NetStream.Publish.Denied": FailureReason.REFUSED,
+    "NetStream.Unpublish.Success": FailureReason.CLOSED_BY_PEER,
+    "NetConnection.Connect.Closed": FailureReason.CLOSED_BY_PEER,
+    "NetConnection.Connect.AppShutdown": FailureReason.CLOSED_BY_PEER,
+    "NetConnection.Connect.Rejected": FailureReason.REFUSED,
+    "NetConnection.Connect.InvalidApp": FailureReason.REFUSED,
+}
+
+
+def test_every_code_that_ends_it_is_known() -> None:
+    assert CODES.keys() == _FAILURES.keys()
+
+
+@pytest.mark.parametrize("step", [Server.requested, Server.publishing])
+@pytest.mark.parametrize(("code", "reason"), CODES.items())
+def test_some_codes_end_it_whatever_their_level(
+    step: Callable[[Server], Server], code: str, reason: FailureReason
+) -> None:
+    server = step(Server())
+    server.tell(messages.on_status("status", code, "Said.", stream_id=7))
+    assert server.failure() == (reason, f"{code}: Said.")
 
 
 def test_other_status_does_not_matter() -> None:
@@ -309,9 +350,14 @@ def test_there_is_no_timeout_while_publishing() -> None:
 def test_eof_tells_what_did_not_come(step: Callable[[Server], object], awaited: str) -> None:
     server = Server()
     step(server)
+    early = server.publisher.state is not State.HANDSHAKING
     server.publisher.receive_eof()
     text = f"the server closed the connection instead of an {awaited}"
-    assert server.failure() == (FailureReason.CLOSED_BY_PEER, text)
+    # A server that does not even speak RTMP does not say no to a stream.
+    assert server.failure() == (
+        FailureReason.CLOSED_EARLY if early else FailureReason.CLOSED_BY_PEER,
+        text,
+    )
 
 
 def test_eof_while_publishing() -> None:
@@ -360,29 +406,108 @@ def test_too_many_messages_at_once(state: Callable[[Server], Server]) -> None:
     assert server.failure() == (FailureReason.PROTOCOL, "rtmp_malformed: too many messages at once")
 
 
+# User name and password.
+
+NEED_AUTH = "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
+CHALLENGE = "[ authmod=adobe ] : ?reason=needauth&user=bob&salt=c2FsdA==&challenge=b3A=&opaque=b3A="
+WRONG = "[ authmod=adobe ] : ?reason=authfailed&opaque=b3A="
+
+
+def rejected(description: str) -> Message:
+    return error("_error", 1, "NetConnection.Connect.Rejected", description)
+
+
+def asked_app(server: Server) -> str:
+    """The application of the connect that came; its tcUrl must end with the same."""
+    server.shake_hands()
+    (connect,) = server.hear_commands()
+    assert isinstance(connect.args[0], dict)
+    app, url = connect.args[0]["app"], connect.args[0]["tcUrl"]
+    assert isinstance(app, str)
+    assert url == f"rtmp://127.0.0.1:1935/{app}"
+    return app
+
+
+@pytest.mark.parametrize(("app", "sign"), [("live", "?"), ("live?key=x", "&")])
+def test_each_challenge_wants_another_connection(app: str, sign: str) -> None:
+    authenticator = Authenticator("bob", "secret", random.Random(3).randbytes)
+    apps = []
+    for description in (NEED_AUTH, CHALLENGE):
+        server = Server(publisher(app, authenticator))
+        apps.append(asked_app(server))
+        server.tell(rejected(description))
+        assert server.failure() == (
+            FailureReason.CHALLENGED,
+            "the server asks for a user name and password",
+        )
+    server = Server(publisher(app, authenticator))
+    apps.append(asked_app(server))
+    assert apps[:2] == [app, f"{app}{sign}authmod=adobe&user=bob"]
+    assert apps[2].startswith(f"{apps[1]}&challenge=")
+    server.tell(CONNECTED)
+    assert server.publisher.state is State.CREATING_STREAM
+    assert asked_app(Server(publisher(app, authenticator))) == app
+
+
+@pytest.mark.parametrize("user", [None, "bob"])
+def test_who_has_no_right_is_told_so_in_other_words_than_the_server_s(user: str | None) -> None:
+    authenticator = Authenticator(user, "secret", random.Random(3).randbytes) if user else None
+    server = Server(publisher(authenticator=authenticator)).shake_hands()
+    server.tell(rejected(WRONG))
+    reason, detail = server.failure()
+    assert reason is FailureReason.UNAUTHORIZED
+    assert detail.startswith("the server ")
+    assert "opaque" not in detail
+
+
+def test_other_rejections_are_no_matter_of_authentication() -> None:
+    authenticator = Authenticator("bob", "secret", random.Random(3).randbytes)
+    server = Server(publisher(authenticator=authenticator)).shake_hands()
+    server.tell(rejected("no app live?authmod=adobe&user=bob here"))
+    assert server.failure()[0] is FailureReason.REFUSED
+
+
+def test_authentication_is_a_matter_of_connect_alone() -> None:
+    server = Server().requested()
+    server.tell(error("onStatus", 0, "NetStream.Publish.Denied", NEED_AUTH))
+    assert server.failure()[0] is FailureReason.REFUSED
+
+
+# What connect says, and what its answer says.
+
+
+def test_the_owner_s_values_go_with_connect() -> None:
+    server = Server(publisher(connect_values={"fourCcList": ["Opus"], messages.PASS_PROPERTY: "abc"}))
+    server.shake_hands()
+    (connect,) = server.hear_commands()
+    values = connect.args[0]
+    assert isinstance(values, dict)
+    assert values["fourCcList"] == ["Opus"]
+    assert messages.connect_text(connect, "whipwayPass") == "abc"
+
+
+def test_what_the_server_takes_is_known_from_its_answer_on() -> None:
+    server = Server().shake_hands()
+    assert server.publisher.takes("Opus") is None
+    server.tell(messages.command("_result", 1, {"fourCcList": ["Opus"]}, {"code": "x"}))
+    assert server.publisher.takes("Opus") is True
+    assert server.publisher.takes("hvc1") is False
+
+
 # Media.
 
 
 def test_media_before_publishing_is_the_mistake_of_the_caller() -> None:
     machine = Server().requested().publisher
-    for send in (machine.send_audio, machine.send_video):
+    for send in (machine.send_audio, machine.send_video, machine.send_data):
         with pytest.raises(RuntimeError, match="REQUESTING"):
             send(0, b"x")
-    with pytest.raises(RuntimeError):
-        machine.send_metadata({})
 
 
-def test_metadata() -> None:
+def test_data_goes_out_as_it_is() -> None:
     server = Server().publishing()
-    server.publisher.send_metadata({"width": 640.0, "stereo": True})
-    (message,) = server.hear()
-    assert message == Message(
-        MessageType.DATA,
-        7,
-        0,
-        b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\x02"
-        b"\0\x05width\0\x40\x84\0\0\0\0\0\0\0\x06stereo\x01\x01\0\0\x09",
-    )
+    server.publisher.send_data(0x1_0000_0028, b"\x02\0\x0aonCuePoint\x05")
+    assert server.hear() == [Message(MessageType.DATA, 7, 40, b"\x02\0\x0aonCuePoint\x05")]
 
 
 def test_media_bytes() -> None:
@@ -398,7 +523,7 @@ def test_media_bytes() -> None:
 def test_large_frames_travel_in_announced_chunks() -> None:
     server = Server().publishing()
     server.publisher.send_video(0, bytes(200_000))
-    server.publisher.send_metadata({}, timestamp=40)
+    server.publisher.send_data(40, amf0.encode("onMetaData", {}))
     video, data = server.hear()
     assert video == Message(MessageType.VIDEO, 7, 0, bytes(200_000))
     assert data.timestamp == 40

@@ -99,12 +99,56 @@ def test_connect_without_an_app(args: list[amf0.Value]) -> None:
         messages.connect_app(Command("connect", 1, args))
 
 
+def test_connect_text() -> None:
+    connect = Command("connect", 1, [{"app": "live", "fpad": False}])
+    assert messages.connect_text(connect, "app") == "live"
+    assert messages.connect_text(connect, "fpad") == ""
+    assert messages.connect_text(connect, "tcUrl") == ""
+    assert messages.connect_text(Command("connect", 1, [None]), "app") == ""
+    assert messages.connect_text(Command("connect", 1, []), "app") == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "takes", "refuses"),
+    [
+        ([], "", "Opus avc1"),
+        ([None, "fourCcList"], "", "Opus"),
+        ([{"fourCcList": ["av01", "Opus"]}, {"code": "x"}], "av01 Opus opus", "hvc1 mp4a"),
+        ([None, {"fourCcList": ["Hvc1", 1.0, None, ["Opus"]]}], "hvc1", "Opus"),
+        ([{"fourCcList": ["*"]}], "Opus hvc1 some", ""),
+        ([{"fourCcList": "*"}], "", "Opus"),
+        ([{"fourCcList": {"0": "*"}}], "", "Opus"),
+        ([{"audioFourCcInfoMap": {"Opus": 1.0, "mp4a": 4.0, "fLaC": 7.0}}], "Opus mp4a fLaC", "hvc1 ac-3"),
+        ([{"audioFourCcInfoMap": {"Opus": 2.0, "mp4a": 0.0, "fLaC": -1.0}}], "", "Opus mp4a fLaC"),
+        ([{"audioFourCcInfoMap": {"Opus": "1", "mp4a": True, "ac-3": None}}], "", "Opus mp4a ac-3"),
+        ([{"audioFourCcInfoMap": {"Opus": float("nan"), "mp4a": float("inf")}}], "", "Opus mp4a"),
+        ([{"audioFourCcInfoMap": {"*": 4.0}}], "Opus mp4a", "hvc1 avc1 some"),
+        ([{"videoFourCcInfoMap": {"*": 4.0}}], "hvc1 avc1", "Opus some"),
+        ([{"videoFourCcInfoMap": ["*"]}], "", "hvc1"),
+        ([{"videoFourCcInfoMap": {"avc1": 4.0}}, {"audioFourCcInfoMap": {"Opus": 5.0}}], "avc1 Opus", "hvc1"),
+    ],
+)
+def test_codecs_that_a_server_takes(args: list[amf0.Value], takes: str, refuses: str) -> None:
+    taken = messages.taken_codecs(Command("_result", 1, args))
+    assert [name for name in takes.split() if not messages.takes_codec(taken, name)] == []
+    assert [name for name in refuses.split() if messages.takes_codec(taken, name)] == []
+
+
+def test_no_more_codecs_are_kept_than_there_are() -> None:
+    names: list[amf0.Value] = [str(number) for number in range(1000)]
+    assert messages.taken_codecs(Command("_result", 1, [{"fourCcList": [*names, "Opus"]}])) == {"opus"}
+
+
 def test_connect_success() -> None:
     answer = messages.parse_command(messages.connect_success(Command("connect", 1.0, [])))
     assert (answer.name, answer.transaction_id) == ("_result", 1.0)
     assert answer.args[0] == {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0}
     status = Status("status", "NetConnection.Connect.Success", "Connection succeeded.")
     assert messages.parse_status(answer) == status
+    # Enhanced RTMP: all of it is passed on.
+    assert isinstance(answer.args[1], dict)
+    assert answer.args[1]["fourCcList"] == ["*"]
+    assert messages.takes_codec(messages.taken_codecs(answer), "Opus")
 
 
 @pytest.mark.parametrize(

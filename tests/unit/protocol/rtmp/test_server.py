@@ -519,6 +519,15 @@ def test_no_bytes_of_a_client_raise(handshake: int, parts: list[bytes]) -> None:
     assert all(isinstance(event, Closed) for event in server.events())
 
 
+def test_what_connect_says_can_be_asked() -> None:
+    client = Client().shake_hands()
+    assert client.server.connect_text("app") == ""
+    client.call("connect", 1, {"app": "live", "whipwayPass": "abc", "fpad": False})
+    assert client.server.connect_text(messages.PASS_PROPERTY) == "abc"
+    assert client.server.connect_text("fpad") == ""
+    assert client.server.connect_text("other") == ""
+
+
 # Both ends.
 
 
@@ -570,7 +579,7 @@ def test_publisher_and_server_end_to_end(frames: list[tuple[bool, int, bytes]], 
     wire = Wire(sizes)
     wire.run()
     assert wire.told == [Publishing()]
-    wire.publisher.send_metadata({"width": 640.0})
+    wire.publisher.send_data(0, amf0.encode("@setDataFrame", "onMetaData", amf0.EcmaArray(width=640.0)))
     expected = [messages.data_message("onMetaData", amf0.EcmaArray(width=640.0), stream_id=1)]
     for is_audio, timestamp, payload in frames:
         send = wire.publisher.send_audio if is_audio else wire.publisher.send_video
@@ -600,7 +609,7 @@ def test_weeks_of_stream_from_publisher_to_player() -> None:
     for time in times:
         wire.publisher.send_audio(time, b"\xaf\x01a")
         wire.publisher.send_video(time, b"\x17\x01" + bytes(100_000))
-        wire.publisher.send_metadata({}, time)
+        wire.publisher.send_data(time, amf0.encode("@setDataFrame", "onMetaData", {}))
     wire.run()
     received = [event.message for event in wire.seen if isinstance(event, MediaReceived)]
     assert [message.timestamp for message in received] == [time & 0xFFFFFFFF for time in times for _ in "avd"]

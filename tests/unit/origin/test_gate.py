@@ -1,6 +1,6 @@
 import pytest
 
-from whipway.relay.gate import RESUME_BACKLOG_BYTES, Gate, Verdict
+from whipway.origin.gate import RESUME_BACKLOG_BYTES, Gate, Verdict
 
 LIMIT = 4 * RESUME_BACKLOG_BYTES
 TIMEOUT = 10.0
