@@ -1,6 +1,7 @@
-// ICE servers from Link header fields (RFC 8288 section 3; RFC 9725 section 4.6):
+// Link header fields (RFC 8288 section 3): ICE servers (RFC 9725 section 4.6), and what else goes with a session:
 //
 //   <turn:turn.example.com:3478?transport=udp>; rel="ice-server"; username="u"; credential="p"
+//   <https://example.com/p/webrtc/1/status>; rel="urn:whipway:status"
 //
 // The browser joins several fields by commas, which may also stand in addresses and in quoted strings. Names of
 // parameters have no case, come in any order, and the first of a name counts. Reading ends where it is no link.
@@ -31,14 +32,24 @@ export function readIceServers(header) {
   });
 }
 
+/** The address of the first link with this relation, or null; `base` is what it may be relative to. */
+export function readTarget(header, relation, base) {
+  const link = readLinks(header ?? "").find((one) => relationsOf(one).includes(relation));
+  return link && URL.canParse(link.target, base) ? new URL(link.target, base) : null;
+}
+
 /** Whether one of them relays. */
 export function hasRelay(iceServers) {
   return iceServers.some(({ urls }) => TURN_SCHEMES.test(urls));
 }
 
-function isIceServer({ target, parameters }) {
-  const relations = (parameters.get("rel") ?? "").toLowerCase().split(/\s+/);
-  if (!relations.includes("ice-server") || !ICE_SCHEMES.test(target)) return false;
+function relationsOf({ parameters }) {
+  return (parameters.get("rel") ?? "").toLowerCase().split(/\s+/);
+}
+
+function isIceServer(link) {
+  const { target, parameters } = link;
+  if (!relationsOf(link).includes("ice-server") || !ICE_SCHEMES.test(target)) return false;
   if (!TURN_SCHEMES.test(target)) return true;
   // RFC 9725 section 4.6: without credential-type it is a password, the only one that browsers know.
   const type = (parameters.get("credential-type") ?? "password").toLowerCase();

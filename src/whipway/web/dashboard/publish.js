@@ -2,8 +2,10 @@
 
 import {
   applyQuery, bitrateOf, playCommand, playUrl, readServer, readSettings, readTransportPolicy, rememberStreamName, rememberedStreamName,
-  whipUrl,
+  streamParameters, whipUrl,
 } from "./settings.js";
+import { airOf, sinksOf } from "./sink_wording.js";
+import { clearSinks, showSinks, showSinksAsOld } from "./sinks_view.js";
 import { hasCamera, openSource, soundIsHeldBack, wakeSound } from "./sources.js";
 import {
   copyFrom, elements, firstInvalidField, markField, setText, showBadge, showMuted, showPlayUrl, showPreview, showState, unlockMicrophone,
@@ -11,7 +13,7 @@ import {
 } from "./view.js";
 import { WhipClient } from "./whip_client.js";
 import {
-  PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sinkWords, sourceWords, warningWords,
+  PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sourceWords, warningWords,
 } from "./wording.js";
 
 const ENDPOINT = new URL("p/webrtc", document.baseURI).href;
@@ -21,16 +23,19 @@ const SOURCE_GONE = {
   picture: ["Stopped", ""],
 };
 
+const UNKNOWN = { air: "", headline: PHASES.live[0], seconds: null };
+
 const muted = { video: false, audio: false };
 let attempt = 0; // Grows with each start and stop: whatever belongs to an older one is not shown any more.
 let client = null;
 let source = null;
+let air = UNKNOWN; // As far as the server has told.
 let switching = false;
 
 async function start() {
   const mine = ++attempt;
   const settings = readSettings(elements);
-  rememberStreamName(settings.streamName);
+  rememberStreamName(settings.streamName.split("?", 1)[0]); // Arguments may be secrets.
   unmarkFields();
   showState("preparing", PREPARING[settings.source]);
   try {
@@ -44,8 +49,8 @@ async function start() {
 }
 
 async function publish(settings, mine) {
-  const { streamName, streamUrl, audioBitrate, token } = settings;
-  const parameters = { stream_name: streamName, stream_url: streamUrl, audio_bitrate: audioBitrate };
+  const { audioBitrate, token } = settings;
+  const parameters = { ...streamParameters(settings), audio_bitrate: audioBitrate };
   const iceTransportPolicy = readTransportPolicy(new URLSearchParams(location.search));
   client = new WhipClient(whipUrl(ENDPOINT, parameters), { token, iceTransportPolicy });
   listen(client, settings, mine);
@@ -56,25 +61,38 @@ function listen(one, settings, mine) {
   const on = (type, show) => one.addEventListener(type, ({ detail }) => mine === attempt && show(detail));
   on("phase", (phase) => showPhase(phase, settings));
   on("figures", (figures) => setText("figures", liveWords(figures)));
-  on("status", (status) => {
-    setText("sinks", sinkWords(status));
-    setText("warnings", warningWords(status));
-  });
+  on("status", showStatus);
   on("ended", fail);
+}
+
+/** `snapshot`: null when there is no word from the server. */
+function showStatus(snapshot) {
+  air = snapshot ? airOf(sinksOf(snapshot)) : { ...UNKNOWN, headline: "No word from the server" };
+  if (snapshot) showSinks(sinksOf(snapshot), snapshot);
+  else showSinksAsOld();
+  if (!isLive()) return;
+  setText("warnings", warningWords(snapshot));
+  showAir();
 }
 
 function showPhase(phase, settings) {
   showState(phase === "interrupted" ? "connecting" : phase, PHASES[phase]);
-  if (phase !== "live") return;
+  if (phase !== "live") return showBadge(null);
   const url = playUrl(settings.streamUrl, settings.streamName);
-  showBadge(true);
   showPlayUrl(url, playCommand(url));
+  showAir();
   showLiveNote();
 }
 
-/** What belongs under "Live" beside the figures. */
+/** Whether anybody can see it: while the way to the server is open, the state's headline. */
+function showAir() {
+  elements.status.dataset.air = air.air;
+  setText("headline", mutedWords(air.headline, muted));
+  showBadge(air.seconds);
+}
+
+/** What belongs under the headline beside the figures. */
 function showLiveNote() {
-  setText("headline", mutedWords(muted.video, muted.audio));
   setText("detail", soundIsHeldBack() ? "The browser keeps the sound back: click anywhere on this page." : source.note);
 }
 
@@ -95,6 +113,7 @@ function fail(error) {
   release();
   showState("failed", failureWords(error));
   markField(error.facts ?? {});
+  if (error.facts?.status) showSinks(sinksOf(error.facts.status, true), error.facts.status); // Each says why.
 }
 
 function release() {
@@ -102,8 +121,10 @@ function release() {
   source?.stop();
   source = null;
   for (const kind of ["video", "audio"]) mute(kind, false);
+  air = UNKNOWN;
   showPreview(null);
-  showBadge(false);
+  showBadge(null);
+  clearSinks();
   showPlayUrl(null);
 }
 
@@ -153,8 +174,7 @@ function isLive() {
 }
 
 function showWhipUrl() {
-  const { streamName, streamUrl } = readSettings(elements);
-  setText("whip-url", whipUrl(ENDPOINT, { stream_name: streamName, stream_url: streamUrl }));
+  setText("whip-url", whipUrl(ENDPOINT, streamParameters(readSettings(elements))));
 }
 
 function limitBitrates() {
@@ -169,12 +189,12 @@ function bindControls() {
   });
   elements.stop.addEventListener("click", () => stop());
   elements.source.addEventListener("change", switchSource);
-  for (const id of ["stream-name", "stream-url"]) elements[id].addEventListener("input", showWhipUrl);
+  for (const id of ["stream-name", "stream-url", "audio"]) elements[id].addEventListener("input", showWhipUrl);
   for (const id of ["video-bitrate", "audio-bitrate"]) elements[id].addEventListener("change", limitBitrates);
   for (const kind of ["video", "audio"]) {
     elements[`mute-${kind}`].addEventListener("click", () => {
       mute(kind, !muted[kind]);
-      showLiveNote();
+      showAir();
     });
   }
   for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copyFrom(button));

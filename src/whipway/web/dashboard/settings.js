@@ -11,6 +11,7 @@ const QUERY_FIELDS = {
   source: "source",
   stream_name: "stream-name",
   stream_url: "stream-url",
+  audio: "audio",
   resolution: "resolution",
   frame_rate: "frame-rate",
   video_bitrate_kbit: "video-bitrate",
@@ -68,6 +69,7 @@ export function readSettings(fields) {
     microphone: fields.microphone.checked,
     streamName: fields["stream-name"].value.trim(),
     streamUrl: fields["stream-url"].value.trim(),
+    audio: fields.audio.value,
     width,
     height,
     frameRate: Number(fields["frame-rate"].value),
@@ -88,15 +90,21 @@ export async function readServer(endpoint) {
   }
 }
 
+/** What the WHIP endpoint's query says of the stream, however it is published. */
+export function streamParameters({ streamName, streamUrl, audio }) {
+  return { stream_name: streamName, stream_url: streamUrl, ...(audio && { audio }) };
+}
+
 /** The WHIP endpoint with its query. A name with arguments (`name?key=value`) stays one value, so all is encoded. */
 export function whipUrl(endpoint, parameters) {
   const query = Object.entries(parameters).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return `${endpoint}?${query.join("&")}`;
 }
 
-/** Where the stream can be played: publish arguments after `?` are for the publisher only. */
+/** Where the stream can be played: user, password and arguments after `?` are for the publisher only. */
 export function playUrl(streamUrl, streamName) {
-  return `${streamUrl.replace(/\/+$/, "")}/${streamName.split("?", 1)[0]}`;
+  const target = streamUrl.split("?", 1)[0].replace(/^(\w+:\/\/)[^/]*@/, "$1").replace(/\/+$/, "");
+  return `${target}/${streamName.split("?", 1)[0]}`;
 }
 
 /** A command line that plays `url`; quoted where a shell would take the address apart. */

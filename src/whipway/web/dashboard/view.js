@@ -5,31 +5,32 @@ import { durationWords } from "./wording.js";
 const IDS = [
   "source", "microphone", "stream-name", "stream-url", "resolution", "frame-rate", "video-bitrate", "audio-bitrate",
   "token", "access", "settings", "start", "stop", "mute-video", "mute-audio", "preview", "placeholder", "badge",
-  "elapsed", "status", "headline", "detail", "figures", "warnings", "sinks", "play-url", "play-hint", "copy-play", "whip-url",
+  "elapsed", "status", "headline", "detail", "figures", "warnings", "sinks", "sinks-hint", "sinks-news", "sink-row",
+  "audio", "play-url", "play-hint", "copy-play", "whip-url",
   "server-version", "copied", "stream-url-hint",
 ];
 
 // Fixed from the moment a stream is under way; source and bitrates can change while it is live.
-const FIXED = ["stream-name", "stream-url", "resolution", "frame-rate", "token"];
+const FIXED = ["stream-name", "stream-url", "audio", "resolution", "frame-rate", "token"];
 const CHANGEABLE = ["source", "video-bitrate", "audio-bitrate"];
 const AT_REST = new Set(["idle", "stopped", "failed"]);
-const PROBLEM_FIELDS = { stream_name: "stream-name", stream_url: "stream-url", audio_bitrate: "audio-bitrate" };
+const PROBLEM_FIELDS = { stream_name: "stream-name", stream_url: "stream-url", audio: "audio", audio_bitrate: "audio-bitrate" };
 const COPIED_MS = 2_000;
+const BADGE_TOLERANCE_MS = 1_500; // What is heard once a second, and later or sooner, must not make the badge jump.
 
 export const elements = Object.fromEntries(IDS.map((id) => [id, document.getElementById(id)]));
 
-let liveSince = 0;
+let onAirSince = 0;
 let badgeTimer = 0;
 let focusToReturn = false; // Stop had the focus: when it is switched off, Start gets it.
 
-/** Shows the state, its headline and its detail; figures, warnings and outputs belong to the state before and go. */
+/** Shows the state, its headline and its detail; figures and warnings belong to the state before and go. */
 export function showState(state, [headline, detail]) {
   elements.status.dataset.state = state;
   setText("headline", headline);
   setText("detail", detail);
   setText("figures", "");
   setText("warnings", "");
-  setText("sinks", "");
   unlockControls(state);
 }
 
@@ -66,18 +67,22 @@ export function showPreview(source) {
   elements.placeholder.hidden = source !== null;
 }
 
-/** The badge counts from its first showing until it is taken away. */
-export function showBadge(shown) {
-  if (shown === (badgeTimer !== 0)) return;
-  clearInterval(badgeTimer);
-  liveSince = performance.now();
-  badgeTimer = shown ? setInterval(showElapsed, 1000) : 0;
-  elements.badge.hidden = !shown;
-  if (shown) showElapsed();
+/** `seconds`: how long the stream has been on air; null takes the badge away. It counts on by itself. */
+export function showBadge(seconds) {
+  elements.badge.hidden = seconds === null;
+  if (seconds === null) {
+    clearInterval(badgeTimer);
+    badgeTimer = 0;
+    return;
+  }
+  const since = performance.now() - seconds * 1000;
+  if (!badgeTimer || Math.abs(since - onAirSince) > BADGE_TOLERANCE_MS) onAirSince = since;
+  badgeTimer ||= setInterval(showElapsed, 1000);
+  showElapsed();
 }
 
 function showElapsed() {
-  setText("elapsed", durationWords((performance.now() - liveSince) / 1000));
+  setText("elapsed", durationWords((performance.now() - onAirSince) / 1000));
 }
 
 export function showMuted(button, muted) {

@@ -8,20 +8,23 @@
 // Left out on purpose: trickle ICE. Such a server is ICE lite: it sends no checks, and learns the browser's
 // addresses from those it gets. Without it entity tags have no use, since a restart matches any ("*").
 //
-// Events: "phase" (detail "offering", "connecting", "live" or "interrupted"), "status" (detail: the server's
-// snapshot), "figures" (detail: see figures.js), "ended" (detail: a WhipError; only after "live", only once).
+// Where the stream goes from there, the server tells at the address that the 201 links to as STATUS_RELATION.
+//
+// Events: "phase" (detail "offering", "connecting", "live" or "interrupted"; "live": media reaches the server),
+// "status" (detail: the server's snapshot, also before "live"; null when there is no word from it), "figures"
+// (detail: see figures.js), "ended" (detail: a WhipError; only after "live", only once).
 
 import { Figures } from "./figures.js";
 import { offerFragment, readFragment, renewAnswer } from "./ice_fragment.js";
-import { hasRelay, readIceServers } from "./link_header.js";
+import { hasRelay, readIceServers, readTarget } from "./link_header.js";
 import { createOffer, preferH264 } from "./offer.js";
 import { Recovery, watchNetwork } from "./recovery.js";
-import { WhipError, isGone, readProblem, readText, refusal, request } from "./whip_http.js";
+import { SessionStatus } from "./session_status.js";
+import { WhipError, isGone, readText, refusal, request } from "./whip_http.js";
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const RESTART_TIMEOUT_MS = 3_000; // Short: the network that it goes out by may be the one that is gone.
-const STATUS_INTERVAL_MS = 2_000;
-const STATUS_TIMEOUT_MS = 3_000; // Short: after a lost connection the person waits for this answer.
+const STATUS_RELATION = "urn:whipway:status";
 const FIGURES_INTERVAL_MS = 1_000;
 // Reports on what is sent come back several times a second. Browsers take some 5 s to say "disconnected", and by
 // then the server may have given the client up.
@@ -43,6 +46,7 @@ export class WhipClient extends EventTarget {
   #phase = "idle";
   #stopping = false;
   #confirmed = true; // The server confirmed the DELETE, if one was needed.
+  #status = null; // A SessionStatus, if the server tells.
   #statusSeen = false;
   #timers = new Set();
   #figures = new Figures();
@@ -108,7 +112,6 @@ export class WhipClient extends EventTarget {
     this.#enter("live");
     this.#watchPath();
     this.#every(FIGURES_INTERVAL_MS, () => this.#readFigures());
-    this.#every(STATUS_INTERVAL_MS, () => this.#pollStatus());
   }
 
   async #negotiate(stream, options) {
@@ -146,6 +149,7 @@ export class WhipClient extends EventTarget {
     if (location && URL.canParse(location, response.url)) this.#session = new URL(location, response.url);
     if (response.status !== 201) throw new WhipError("not-created", { status: response.status });
     if (!this.#session) throw new WhipError("no-location");
+    this.#followStatus(response);
     this.#answer = await readText(response);
     if (!this.#answer.trim()) throw new WhipError("no-answer");
     // RFC 9725 section 4.3.1: a server that can restart ICE gives the session an entity tag.
@@ -260,15 +264,14 @@ export class WhipClient extends EventTarget {
   /** The media path is gone; the server may still be able to say why. Any other error stays as it is. */
   async #explain(error) {
     if (!PATH_ERRORS.has(error.kind)) return error;
-    const status = await this.#readStatus();
-    // A set-up that timed out at the server says less than that nothing came through from here.
-    const over = ENDED_STATES.has(status.body?.state) && status.body.reason !== "setup_timeout";
-    return over || (status.gone && error.kind !== "no-path") ? this.#endedByServer(status) : error;
+    const status = (this.#session && await this.#status?.read()) ?? {};
+    return saysWhy(status) || (status.gone && error.kind !== "no-path") ? this.#endedByServer(status) : error;
   }
 
   #endedByServer({ body, detail }) {
     this.#session = null; // Nothing is left to delete.
-    return new WhipError("ended-by-server", { reason: body?.reason ?? "", detail: body?.detail ?? detail ?? "" });
+    const facts = { reason: body?.reason ?? "", detail: body?.detail ?? detail ?? "", status: body };
+    return new WhipError("ended-by-server", facts);
   }
 
   #end(error) {
@@ -277,32 +280,20 @@ export class WhipClient extends EventTarget {
     this.dispatchEvent(new CustomEvent("ended", { detail: error }));
   }
 
-  async #pollStatus() {
-    const status = await this.#readStatus();
-    if (!this.#isUp()) return "stop";
-    if (status.body) {
-      this.#statusSeen = true;
-      this.dispatchEvent(new CustomEvent("status", { detail: status.body }));
-      if (ENDED_STATES.has(status.body.state)) this.#end(this.#endedByServer(status));
-    } else if (status.gone) {
-      if (this.#statusSeen) this.#end(this.#endedByServer(status));
-      return "stop"; // A server without this resource.
-    }
-    return "again";
+  #followStatus(response) {
+    const url = readTarget(response.headers.get("Link"), STATUS_RELATION, response.url);
+    if (url?.origin !== this.#session.origin) return; // The token is not for others.
+    this.#status = new SessionStatus(url, (...request) => this.#request(...request), (told) => this.#onStatus(told));
+    this.#status.follow();
   }
 
-  /** `{body}` with the snapshot, `{gone, detail}` on 404 or 410, `{}` when there is no telling. */
-  async #readStatus() {
-    if (!this.#session) return {};
-    const url = new URL(this.#session);
-    url.pathname = `${url.pathname.replace(/\/+$/, "")}/status`;
-    try {
-      const response = await this.#request(url, { headers: { Accept: "application/json" } }, STATUS_TIMEOUT_MS);
-      if (response.ok) return { body: await response.json() };
-      return isGone(response) ? { gone: true, detail: (await readProblem(response)).detail } : {};
-    } catch {
-      return {};
-    }
+  #onStatus(status) {
+    if (status.body) this.#statusSeen = true;
+    else if (status.gone && !this.#statusSeen) return this.#status.stop(); // It is named, but there is none.
+    if (!status.gone) this.dispatchEvent(new CustomEvent("status", { detail: status.body ?? null }));
+    if (!status.gone && !ENDED_STATES.has(status.body?.state)) return;
+    if (this.#isUp()) this.#end(this.#endedByServer(status));
+    else if (saysWhy(status)) this.#interrupt?.(this.#endedByServer(status));
   }
 
   async #readFigures() {
@@ -380,7 +371,13 @@ export class WhipClient extends EventTarget {
 
   #clearTimers() {
     this.#recovery?.stop();
+    this.#status?.stop();
     for (const timer of this.#timers) clearTimeout(timer.id);
     this.#timers.clear();
   }
+}
+
+/** The session is over by more than that nothing came: then what was seen from here says more. */
+function saysWhy({ body }) {
+  return ENDED_STATES.has(body?.state) && body.reason !== "setup_timeout";
 }

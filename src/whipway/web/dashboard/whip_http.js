@@ -11,10 +11,13 @@ export class WhipError extends Error {
   }
 }
 
-/** A response of any status, within `timeout` milliseconds; raises WhipError "timeout" or "unreachable". */
+/**
+ * A response of any status; raises WhipError "timeout" or "unreachable". It ends within `timeout` milliseconds,
+ * its body included, unless `init` brings a signal of its own.
+ */
 export async function request(url, init, timeout = REQUEST_TIMEOUT_MS) {
   try {
-    return await fetch(url, { ...init, signal: AbortSignal.timeout(timeout), cache: "no-store" });
+    return await fetch(url, { signal: AbortSignal.timeout(timeout), ...init, cache: "no-store" });
   } catch (error) {
     throw requestFailure(error, url);
   }

@@ -14,7 +14,7 @@ export const PREPARING = {
 export const PHASES = {
   offering: ["Sending the offer", "Asking the server to take the stream."],
   connecting: ["Connecting", "The server agreed. Opening the way for picture and sound."],
-  live: ["Live", ""],
+  live: ["Sending to the server", ""],
   interrupted: ["Connection interrupted", "Waiting for it to come back."],
 };
 
@@ -68,7 +68,7 @@ const END_REASONS = {
   client_closed: "This browser closed the connection.",
   setup_timeout: "The connection for picture and sound did not come about in time.",
   dtls_failed: "Browser and server could not agree on encryption.",
-  sink_failed: "The RTMP target refused the stream or went away.",
+  sink_failed: "No RTMP target takes the stream, and none will: see below why.",
   silence: "Nothing came from this browser for too long.",
   shutdown: "The server is being stopped.",
   internal_error: "The server made a mistake; its log says more.",
@@ -77,6 +77,7 @@ const END_REASONS = {
 const FIELD_NAMES = {
   stream_name: "Stream name",
   stream_url: "RTMP target",
+  audio: "Sound",
   audio_bitrate: "Audio bitrate",
 };
 
@@ -135,20 +136,16 @@ export function bitrateWords(bitsPerSecond) {
   return `${Math.round(bitsPerSecond / 1000)} kbit/s`;
 }
 
-/** "RTMP: publishing", one part for each output of the session. */
-export function sinkWords({ sinks }) {
-  if (!Array.isArray(sinks)) return "";
-  return sinks.map(({ state, detail }) => `RTMP: ${plain(state)}${detail ? ` (${text(detail)})` : ""}`).join(", ");
-}
-
 /** What the server thinks is worth mending, one line each. */
-export function warningWords({ warnings }) {
+export function warningWords(snapshot) {
+  const warnings = snapshot?.warnings;
   return Array.isArray(warnings) ? warnings.map(({ detail }) => `${text(detail)}.`).join("\n") : "";
 }
 
-export function mutedWords(video, audio) {
+/** `headline`, and what is muted. */
+export function mutedWords(headline, { video, audio }) {
   const muted = [video && "picture", audio && "sound"].filter(Boolean).join(" and ");
-  return muted ? `Live, ${muted} muted` : "Live";
+  return muted ? `${headline}, ${muted} muted` : headline;
 }
 
 /** Minutes and seconds, with hours once there are any. */
@@ -158,7 +155,7 @@ export function durationWords(seconds) {
   return seconds < 3600 ? minutes : `${two(seconds / 3600)}:${minutes}`;
 }
 
-function text(value) {
+export function text(value) {
   return typeof value === "string" ? value.trim() : "";
 }
 
@@ -168,7 +165,7 @@ function plain(value) {
 }
 
 /** Begins with a capital, unless with a name such as `stream_url`; ends with a stop. */
-function sentence(value) {
+export function sentence(value) {
   const words = plain(value).replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1));
   return words && !/[.!?]$/.test(words) ? `${words}.` : words;
 }
