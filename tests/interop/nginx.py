@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.interop.processes import free_port, running, wait_for_listener
+from tests.interop.processes import Program, free_port, running, wait_for_listener
 
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
@@ -42,6 +42,7 @@ http {{
     server {{
         listen 127.0.0.1:{http_port};
         location /stat {{ rtmp_stat all; }}
+        location /control {{ rtmp_control all; }}
     }}
 }}
 """
@@ -63,6 +64,18 @@ class Nginx:
     stream_url: str
     http_url: str
     folder: Path
+    program: Program
+
+    def drop_publisher(self, name: str) -> None:
+        """Close the connection of who publishes a stream."""
+        url = f"{self.http_url}/control/drop/publisher?app=live&name={name}"
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert response.read() == b"1"
+
+    def kill(self) -> None:
+        """End it without a word to anybody."""
+        self.program.process.kill()
+        self.program.process.wait()
 
     def recording(self, name: str) -> Path:
         """The FLV file of a stream; complete once the stream has ended."""
@@ -77,9 +90,12 @@ class Nginx:
 
 
 @contextmanager
-def nginx(program: str, folder: Path, callback: Callback | None = None) -> Iterator[Nginx]:
-    """Run nginx with its files in `folder`."""
-    rtmp_port, http_port = free_port(), free_port()
+def nginx(
+    program: str, folder: Path, callback: Callback | None = None, ports: tuple[int, int] | None = None
+) -> Iterator[Nginx]:
+    """Run nginx with its files in `folder`; `ports`, for RTMP and HTTP, are chosen unless given."""
+    rtmp_port, http_port = ports or (free_port(), free_port())
+    folder.mkdir(exist_ok=True)
     config = folder / "nginx.conf"
     config.write_text(
         CONFIG.format(
@@ -94,7 +110,8 @@ def nginx(program: str, folder: Path, callback: Callback | None = None) -> Itera
     with running(arguments, folder / "nginx.log") as server:
         wait_for_listener(rtmp_port, server)
         wait_for_listener(http_port, server)
-        yield Nginx(f"rtmp://127.0.0.1:{rtmp_port}/live", f"http://127.0.0.1:{http_port}", folder)
+        stream_url, http_url = f"rtmp://127.0.0.1:{rtmp_port}/live", f"http://127.0.0.1:{http_port}"
+        yield Nginx(stream_url, http_url, folder, server)
 
 
 @contextmanager
