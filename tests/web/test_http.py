@@ -238,7 +238,7 @@ async def test_a_next_request_that_does_not_come(
 async def test_a_body_that_nobody_reads_does_not_keep_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.05)
+    monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.5)
     peer = await served.connect(POST + CHUNKED + b"1\r\nx\r\n")
     assert (await peer.response())[0] == 415
     assert await peer.hung_up() == b""
@@ -321,7 +321,7 @@ async def test_the_body_of_one_too_many_does_not_keep_the_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peer = await limited(served)
-    monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.05)
+    monkeypatch.setattr(http, "HEADER_TIMEOUT", 0.5)
     peer.send(HALF_A_BODY)
     assert (await peer.response())[0] == 429
     assert await peer.hung_up() == b""
