@@ -259,7 +259,8 @@ class Sink:
             if not attempt.push(tag, now):
                 self._events.append(KeyframeWanted())
             return
-        self._hold.push(tag)
+        if not tag.header:
+            self._hold.push(tag)
         if self._standing.step is Step.ACCEPTED:
             attempt = self._talking
             # Not by what was held when the server accepted: the publisher may have been muted since.
@@ -363,5 +364,4 @@ class Sink:
         if attempt is not None:
             self._last_words = attempt.close()
             self._traffic.disconnected()
-            while attempt.queue:
-                self._hold.push(attempt.queue.pop())
+            self._hold.put_back(attempt.queue.drain())

@@ -7,6 +7,7 @@ can be decoded without them.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from whipway.relay.sinks.traffic import Traffic
@@ -94,6 +95,11 @@ class TagQueue:
         if not tag.header:
             (self._pictures if tag.kind is TagKind.VIDEO else self._others).popleft()
         return tag
+
+    def drain(self) -> Iterator[Tag]:
+        """Take out all, from the oldest on."""
+        while self._tags:
+            yield self.pop()
 
     @property
     def _is_full(self) -> bool:

@@ -3,6 +3,7 @@ from tests.unit.relay.sinks.wire import (
     AAC,
     AUDIO_HEADER,
     METADATA,
+    OPUS_HEADER,
     START,
     VIDEO_HEADER,
     cue,
@@ -107,12 +108,57 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, tags: list[Tag]) -> 
     assert times(hold, PICTURE_WAIT) == ([] if tags[0].keyframe else [1, 2])
 
 
-def test_a_new_configuration_makes_the_old_pictures_useless() -> None:
+def new_header(tag: Tag, timestamp_ms: int) -> Tag:
+    return tag._replace(timestamp_ms=timestamp_ms, payload=tag.payload + b"new")
+
+
+def test_a_new_header_stands_before_what_it_belongs_to() -> None:
+    hold = held(keyframe(0), picture(40), sound(41))
+    metadata, video = new_header(METADATA, 0), new_header(VIDEO_HEADER, 80)
+    for header in (metadata, video, new_header(OPUS_HEADER, 80)):
+        hold.keep_header(header)
+    hold.push(keyframe(80))
+    tags = hold.take(AAC, 0.0)
+    assert tags[:3] == START
+    assert tags[3:] == [keyframe(0), picture(40), sound(41), metadata, video, keyframe(80)]
+    hold.push(keyframe(120))
+    assert hold.take(AAC, 0.0)[:3] == [metadata, AUDIO_HEADER._replace(timestamp_ms=120)] + [
+        video._replace(timestamp_ms=120)
+    ]
+
+
+def test_a_new_header_goes_ahead_once_what_was_before_it_is_forgotten() -> None:
+    video = new_header(VIDEO_HEADER, 1000)
     hold = held(keyframe(0), picture(40))
-    hold.push(METADATA)
+    hold.keep_header(video)
+    hold.push(keyframe(1000))
+    hold.push(picture(MAX_QUEUE_MS + 40))
+    assert hold.bytes == sum(map(cost, [keyframe(0), picture(0)]))
+    assert hold.take(AAC, 0.0)[2:] == [video, keyframe(1000), picture(MAX_QUEUE_MS + 40)]
+
+
+def test_of_sound_too_no_header_is_the_first() -> None:
+    hold = held(sound(0), video=False)
+    hold.keep_header(new_header(AUDIO_HEADER, 20))
+    for time in (20, MAX_QUEUE_MS + 1):
+        hold.push(sound(time))
+    assert hold.ms == MAX_QUEUE_MS - 19
+    assert hold.take(AAC, 0.0)[1] == new_header(AUDIO_HEADER, 20)
+
+
+def test_headers_too_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold_module, "MAX_QUEUE_BYTES", cost(keyframe(0)) + cost(METADATA))
+    hold = held(keyframe(0))
+    hold.keep_header(METADATA)
     assert hold.has_keyframe
-    hold.push(VIDEO_HEADER)
-    assert hold.bytes == 0
+    hold.keep_header(METADATA)
+    assert hold.is_empty and hold.bytes == 0
+
+
+def test_what_waited_at_a_connection_is_put_back_from_its_last_header_on() -> None:
+    hold = held()
+    hold.put_back([METADATA, keyframe(0), picture(40), VIDEO_HEADER, keyframe(80), METADATA, sound(81)])
+    assert times(hold) == [80, 81]
 
 
 def test_sound_in_another_format_is_dropped() -> None:
@@ -120,3 +166,13 @@ def test_sound_in_another_format_is_dropped() -> None:
     hold.drop_sound_but(AAC)
     assert hold.bytes == sum(map(cost, [keyframe(0), picture(40), cue(41)]))
     assert times(hold) == [0, 40, 41]
+
+
+def test_a_header_of_another_format_is_known_if_that_is_chosen_later() -> None:
+    opus = new_header(OPUS_HEADER, 2)
+    hold = held(sound(0), video=False)
+    hold.keep_header(opus)
+    hold.push(sound(3, OPUS))
+    hold.drop_sound_but(OPUS)
+    assert hold.bytes == cost(sound(3, OPUS))
+    assert hold.take(OPUS, 0.0) == [opus._replace(timestamp_ms=3), sound(3, OPUS)]

@@ -562,6 +562,15 @@ def test_what_waited_from_the_last_key_frame_on_begins_the_next_connection() -> 
     assert wire.media[2].payload == new_header.payload
 
 
+def test_pictures_of_another_size_while_a_server_is_asked_lose_none() -> None:
+    wire = at_asking(headers=START)
+    new_header = VIDEO_HEADER._replace(timestamp_ms=40, payload=b"\x17\x00\x00\x00\x00new")
+    wire.push([keyframe(0), new_header, keyframe(40), picture(80)])
+    accept(wire)
+    assert times(wire.media) == [0, 0, 0, 0, 40, 40, 80]
+    assert wire.media[4].payload == new_header.payload
+
+
 def test_failures_are_slowly_forgotten() -> None:
     """A server that accepts and drops at once is not hammered; one that ran well for a while is."""
     wire = at_opening(headers=START)
