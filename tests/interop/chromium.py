@@ -64,22 +64,25 @@ REMEMBER_STATES = """
   observer.observe(status, { attributeFilter: ["data-state"] });
 }
 """
-WATCH_SOURCE = """
-() => {
-  const track = videoSender().track.clone();
-  const frames = new MediaStreamTrackProcessor({ track }).readable.getReader();
-  window.longestSourceGap = 0;
-  let last = null;
-  const next = async ({ value, done }) => {
-    if (done) return;
-    if (last !== null) longestSourceGap = Math.max(longestSourceGap, (value.timestamp - last) / 1000);
-    last = value.timestamp;
-    value.close();
-    frames.read().then(next);
-  };
-  frames.read().then(next);
-}
+REMEMBER_PICTURES = """
+window.pictureTimes = [];
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(configuration) {
+    super({ ...configuration, encodedInsertableStreams: true });
+  }
+  addTransceiver(track, init) {
+    const transceiver = super.addTransceiver(track, init);
+    const { readable, writable } = transceiver.sender.createEncodedStreams();
+    const note = (frame, controller) => {
+      if (track.kind === "video") pictureTimes.push(frame.getMetadata().rtpTimestamp);
+      controller.enqueue(frame);
+    };
+    readable.pipeThrough(new TransformStream({ transform: note })).pipeTo(writable);
+    return transceiver;
+  }
+};
 """
+"""A script for `PublishingPage`: `picture_times_ms` tells of every picture from the first one on."""
 SCALE_DOWN = """
 async (factor) => {
   const parameters = videoSender().getParameters();
@@ -214,13 +217,10 @@ class PublishingPage:
         states: list[str] = self.page.evaluate("() => states")
         return states
 
-    def watch_source(self) -> None:
-        """From now on; `longest_source_gap_ms` tells."""
-        self.page.evaluate(WATCH_SOURCE)
-
-    def longest_source_gap_ms(self) -> float:
-        """Between two pictures, before they are encoded, since `watch_source`."""
-        return float(self.page.evaluate("longestSourceGap"))
+    def picture_times_ms(self) -> list[float]:
+        """When each encoded picture was taken, from the first one on (see `REMEMBER_PICTURES`)."""
+        ticks: list[int] = self.page.evaluate("pictureTimes")
+        return [((tick - ticks[0]) & 0xFFFFFFFF) / 90 for tick in ticks]
 
     def change_network(self) -> None:
         """Let the browser say that it is in a network again."""

@@ -64,6 +64,6 @@ def test_any_header_is_read_or_not(field: str) -> None:
 @pytest.mark.parametrize("piece", ["; ", ";  ", '"', "a/a;", ';a="', "\\"])
 def test_no_header_takes_long(piece: str) -> None:
     field = ("a/b" + piece * MAX_TYPE_CHARACTERS)[: MAX_TYPE_CHARACTERS - 1] + "\x00"
-    began = time.perf_counter()
+    began = time.process_time()
     assert parse_media_type(field) is None
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1

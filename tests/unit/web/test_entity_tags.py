@@ -108,6 +108,6 @@ def test_anything_is_read_or_refused(fields: list[str]) -> None:
 @pytest.mark.parametrize("piece", [" ", '"', ",", " ,", '"a"', 'W/"'])
 def test_no_header_takes_long(piece: str) -> None:
     field = (piece * MAX_FIELD_CHARACTERS)[: MAX_FIELD_CHARACTERS - 1] + ";"
-    began = time.perf_counter()
+    began = time.process_time()
     refusal([field])
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
