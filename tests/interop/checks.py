@@ -46,12 +46,13 @@ def check_times(video_dts: Sequence[float], audio_dts: Sequence[float]) -> None:
 
 
 def check_in_sync(played: Played, *, at_once: bool = True) -> None:
-    """Flashes and beeps come together: `at_once`, or once the sender's reports have had time to tell.
+    """Flashes and beeps come together: `at_once`, or in the end, once the sender's reports have told.
 
-    A sender that plays its sound as it goes is late with it where the computer is busy.
+    What a busy computer puts between them at first goes away by 20 ms a second only. A sender that plays its
+    sound as it goes is late with it there.
     """
     offsets = played.av_offsets()
     assert len(offsets) >= MIN_FLASHES, (played.flashes, played.beeps)
-    judged = offsets if at_once else offsets[-MIN_FLASHES:]
+    judged = offsets if at_once else offsets[-1:]
     assert -MAX_EARLY < min(judged), offsets
     assert max(judged) < (MAX_EARLY if at_once else MAX_LATE), offsets
