@@ -8,7 +8,7 @@ not one.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from whipway.media.nal import to_avcc
 
@@ -34,6 +34,8 @@ PACKET_SEQUENCE_START: Final = 0
 PACKET_MOD_EX: Final = 7
 VIDEO_PACKET_MULTITRACK: Final = 6
 AUDIO_PACKET_MULTITRACK: Final = 5
+VIDEO_PACKET_METADATA: Final = 4
+AUDIO_PACKET_MULTICHANNEL: Final = 4
 AUDIO_PACKET_CODED: Final = 1
 VIDEO_PACKETS_CODED: Final = (1, 3)
 """CodedFrames and CodedFramesX."""
@@ -115,7 +117,7 @@ def is_video_sequence_header(body: bytes) -> bool:
     if not body or body[0] >> 4 & 0x07 == COMMAND_FRAME:
         return False
     if body[0] & EX_VIDEO_HEADER:
-        return _packet_type(body, VIDEO_PACKET_MULTITRACK) == PACKET_SEQUENCE_START
+        return _look_at(body, VIDEO_PACKET_MULTITRACK).type == PACKET_SEQUENCE_START
     return body[0] & 0x0F == VIDEO_CODEC_AVC and body[1:2] == b"\x00"
 
 
@@ -124,8 +126,20 @@ def is_audio_sequence_header(body: bytes) -> bool:
     if not body:
         return False
     if body[0] >> 4 == EX_AUDIO_FORMAT:
-        return _packet_type(body, AUDIO_PACKET_MULTITRACK) == PACKET_SEQUENCE_START
+        return _look_at(body, AUDIO_PACKET_MULTITRACK).type == PACKET_SEQUENCE_START
     return body[0] >> 4 == AUDIO_CODEC_AAC and body[1:2] == b"\x00"
+
+
+def is_video_information(body: bytes) -> bool:
+    """True when the video body tells of the picture's colours (Metadata)."""
+    is_extended = bool(body) and bool(body[0] & EX_VIDEO_HEADER)
+    return is_extended and _look_at(body, VIDEO_PACKET_MULTITRACK).type == VIDEO_PACKET_METADATA
+
+
+def is_audio_information(body: bytes) -> bool:
+    """True when the audio body tells which loudspeakers the channels are for (MultichannelConfig)."""
+    is_extended = bool(body) and body[0] >> 4 == EX_AUDIO_FORMAT
+    return is_extended and _look_at(body, AUDIO_PACKET_MULTITRACK).type == AUDIO_PACKET_MULTICHANNEL
 
 
 def is_keyframe(body: bytes) -> bool:
@@ -133,12 +147,31 @@ def is_keyframe(body: bytes) -> bool:
     if not body or body[0] >> 4 & 0x07 != KEY_FRAME:
         return False
     if body[0] & EX_VIDEO_HEADER:
-        return _packet_type(body, VIDEO_PACKET_MULTITRACK) in VIDEO_PACKETS_CODED
+        return _look_at(body, VIDEO_PACKET_MULTITRACK).type in VIDEO_PACKETS_CODED
     return body[0] & 0x0F != VIDEO_CODEC_AVC or body[1:2] == b"\x01"
 
 
-def _packet_type(body: bytes, multitrack: int) -> int:
-    """The packet type behind modifiers and the multitrack header of an extended body; -1 when it is cut."""
+def video_track(body: bytes) -> int:
+    """Which of several pictures sent together a video body belongs to, 0 for the main one or the only one."""
+    is_extended = body and body[0] & EX_VIDEO_HEADER
+    return _look_at(body, VIDEO_PACKET_MULTITRACK).track if is_extended else 0
+
+
+def audio_track(body: bytes) -> int:
+    """The same of sounds."""
+    is_extended = body and body[0] >> 4 == EX_AUDIO_FORMAT
+    return _look_at(body, AUDIO_PACKET_MULTITRACK).track if is_extended else 0
+
+
+class _Extended(NamedTuple):
+    """What an extended header says; a type of -1: it is cut."""
+
+    type: int
+    track: int = 0
+
+
+def _look_at(body: bytes, multitrack: int) -> _Extended:
+    """The packet type behind modifiers and the multitrack header, and the first track."""
     packet_type = body[0] & 0x0F
     position = 1
     for _ in range(MAX_MOD_EX):
@@ -152,9 +185,11 @@ def _packet_type(body: bytes, multitrack: int) -> int:
             position += 2
         position += size + 1
         if position > len(body):
-            return -1
+            return _Extended(-1)
         packet_type = body[position - 1] & 0x0F
-    if packet_type == multitrack:
-        # UB4 AvMultitrackType, UB4 the packet type of every track in the body.
-        return body[position] & 0x0F if position < len(body) else -1
-    return packet_type
+    if packet_type != multitrack:
+        return _Extended(packet_type)
+    if position >= len(body):
+        return _Extended(-1)
+    # UB4 AvMultitrackType, UB4 the packet type of every track in the body, a FourCC, UI8 the track.
+    return _Extended(body[position] & 0x0F, int.from_bytes(body[position + 5 : position + 6], "big"))

@@ -1,9 +1,10 @@
 """One live stream at the origin: what a late player needs, and its players.
 
 Everything since the last key frame is kept (the group of pictures), with metadata and both sequence
-headers, so that a player that comes late sees a picture at once. Every message is serialized once, for all
-players; those that came together are handed on together. No I/O here: players are anything with a `deliver`
-method.
+headers, so that a player that comes late sees a picture at once. Where several pictures or sounds are sent
+together (Enhanced RTMP v2, multitrack) each has headers of its own, and the main picture says where a group
+begins. Every message is serialized once, for all players; those that came together are handed on together. No
+I/O here: players are anything with a `deliver` method.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,10 @@ MAX_GROUP_BYTES = 16 * 1024 * 1024
 """About 55 s of 2 Mbit/s with audio. A group that grows past it is forgotten: late players then wait."""
 PACKET_OVERHEAD_BYTES = 512
 """What a kept message costs besides its bytes, so that a group of tiny ones is bounded as well."""
+MAX_TRACKS = 16
+"""Pictures, and sounds, whose headers are kept."""
+MAX_TRACK_HEADER_BYTES = 16 * 1024
+"""Of one beside the main ones: decoder configurations have some hundred bytes."""
 MAX_PLAYER_BACKLOG_BYTES = 4 * 1024 * 1024
 """Some seconds of a good picture; a player further behind had better start again at a key frame."""
 
@@ -29,8 +34,13 @@ class PacketKind(Enum):
 
     METADATA = "metadata"
     VIDEO_HEADER = "video_header"
+    VIDEO_INFORMATION = "video_information"
+    """Colours. Sent once, like a header."""
     AUDIO_HEADER = "audio_header"
+    AUDIO_INFORMATION = "audio_information"
+    """Which channel is for which loudspeaker."""
     KEYFRAME = "keyframe"
+    """Of the main picture."""
     VIDEO = "video"
     AUDIO = "audio"
     DATA = "data"
@@ -38,7 +48,9 @@ class PacketKind(Enum):
 
 
 _METADATA_NAME = amf0.encode("onMetaData")
-HEADERS = (PacketKind.METADATA, PacketKind.VIDEO_HEADER, PacketKind.AUDIO_HEADER)
+VIDEO_HEADERS = (PacketKind.VIDEO_HEADER, PacketKind.VIDEO_INFORMATION)
+AUDIO_HEADERS = (PacketKind.AUDIO_HEADER, PacketKind.AUDIO_INFORMATION)
+HEADERS = (PacketKind.METADATA, *VIDEO_HEADERS, *AUDIO_HEADERS)
 
 PICTURES = (PacketKind.KEYFRAME, PacketKind.VIDEO)
 FRAMES = (*PICTURES, PacketKind.AUDIO)
@@ -86,7 +98,8 @@ class LiveStream:
     def __init__(self) -> None:
         self.players: dict[PlayerSlot, bool] = {}
         """Each player, and whether it still waits for a key frame before video makes sense to it."""
-        self._headers: dict[PacketKind, Message] = {}
+        self._headers: dict[PacketKind, dict[int, Message]] = {kind: {} for kind in HEADERS}
+        """Of each kind those of its tracks; the main one, or the only one, is 0."""
         self._group: list[Packet] = []
         self.group_bytes = 0
         """About what a player gets at once when it joins."""
@@ -108,13 +121,14 @@ class LiveStream:
         if self._group:
             start = self._group[0].message.timestamp
         else:
-            start = max((message.timestamp for message in self._headers.values()), default=0)
+            headers = (header for tracks in self._headers.values() for header in tracks.values())
+            start = max((header.timestamp for header in headers), default=0)
         packets = []
         for kind in HEADERS:
-            if kind in self._headers:
-                # FFmpeg's players take metadata for a header at time 0 only, else for a stream of data.
-                at = 0 if kind is PacketKind.METADATA else start
-                packets.append(make_packet(self._headers[kind]._replace(timestamp=at)))
+            # FFmpeg's players take metadata for a header at time 0 only, else for a stream of data.
+            at = 0 if kind is PacketKind.METADATA else start
+            for header in self._headers[kind].values():
+                packets.append(make_packet(header._replace(timestamp=at)))
         if packets or self._group:
             player.deliver(packets + self._group)
 
@@ -141,10 +155,7 @@ class LiveStream:
 
     def _remember(self, packet: Packet) -> None:
         if packet.kind in HEADERS:
-            self._headers[packet.kind] = packet.message
-            if packet.kind is PacketKind.VIDEO_HEADER:
-                # What came before cannot be decoded with the new header.
-                self._forget_group()
+            self._remember_header(packet)
             return
         if packet.kind is PacketKind.KEYFRAME:
             self._forget_group()
@@ -155,6 +166,14 @@ class LiveStream:
         if self.group_bytes > MAX_GROUP_BYTES:
             self._forget_group()
 
+    def _remember_header(self, packet: Packet) -> None:
+        track = _track_of(packet)
+        if not track or (track < MAX_TRACKS and len(packet.message.payload) <= MAX_TRACK_HEADER_BYTES):
+            self._headers[packet.kind][track] = packet.message
+        if packet.kind is PacketKind.VIDEO_HEADER and not track:
+            # What came before cannot be decoded with the new header.
+            self._forget_group()
+
     def _forget_group(self) -> None:
         self._group.clear()
         self.group_bytes = 0
@@ -162,10 +181,28 @@ class LiveStream:
 
 def _kind_of(message: Message) -> PacketKind:
     if message.type_id == MessageType.VIDEO:
-        if flv.is_video_sequence_header(message.payload):
-            return PacketKind.VIDEO_HEADER
-        return PacketKind.KEYFRAME if flv.is_keyframe(message.payload) else PacketKind.VIDEO
+        return _kind_of_video(message.payload)
     if message.type_id == MessageType.AUDIO:
-        is_header = flv.is_audio_sequence_header(message.payload)
-        return PacketKind.AUDIO_HEADER if is_header else PacketKind.AUDIO
+        return _kind_of_audio(message.payload)
     return PacketKind.METADATA if message.payload.startswith(_METADATA_NAME) else PacketKind.DATA
+
+
+def _kind_of_video(body: bytes) -> PacketKind:
+    if flv.is_video_sequence_header(body):
+        return PacketKind.VIDEO_HEADER
+    if flv.is_video_information(body):
+        return PacketKind.VIDEO_INFORMATION
+    is_start = flv.is_keyframe(body) and not flv.video_track(body)
+    return PacketKind.KEYFRAME if is_start else PacketKind.VIDEO
+
+
+def _kind_of_audio(body: bytes) -> PacketKind:
+    if flv.is_audio_sequence_header(body):
+        return PacketKind.AUDIO_HEADER
+    return PacketKind.AUDIO_INFORMATION if flv.is_audio_information(body) else PacketKind.AUDIO
+
+
+def _track_of(header: Packet) -> int:
+    if header.kind in VIDEO_HEADERS:
+        return flv.video_track(header.message.payload)
+    return flv.audio_track(header.message.payload) if header.kind in AUDIO_HEADERS else 0

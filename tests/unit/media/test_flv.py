@@ -116,7 +116,58 @@ def test_what_an_audio_body_is(body: bytes, expected: bool):
     assert flv.is_audio_sequence_header(body) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "track"),
+    [
+        (b"\x96\x00hvc1\x02\x01", 2),
+        (b"\x96\x11hvc1\x03\x00\x00\x01\x00", 3),
+        (b"\x96\x21hvc1\x04\x00\x00\x01\x00", 4),
+        (b"\x97\x02\x00\x00\x01\x06\x01hvc1\x05", 5),
+        (b"\x96\x00hvc1", 0),
+        (b"\x96", 0),
+        (b"\x90hvc1\x07", 0),
+        (flv.avc_sequence_header(b"\x07" * 9), 0),
+        (b"", 0),
+    ],
+)
+def test_which_picture_a_body_belongs_to(body: bytes, track: int):
+    assert flv.video_track(body) == track
+
+
+@pytest.mark.parametrize(
+    ("body", "track"),
+    [
+        (b"\x95\x00mp4a\x01\x11\x90", 1),
+        (b"\x95\x01mp4a\x02", 2),
+        (b"\x95\x01mp4a", 0),
+        (flv.opus_frame(b"\x07" * 9), 0),
+        (flv.aac_frame(b"\x07" * 9), 0),
+        (b"", 0),
+    ],
+)
+def test_which_sound_a_body_belongs_to(body: bytes, track: int):
+    assert flv.audio_track(body) == track
+
+
+@pytest.mark.parametrize(
+    ("body", "video", "audio"),
+    [
+        (b"\xd4hvc1\x02\x00\x09colorInfo", True, False),
+        (b"\x96\x04hvc1\x01\x02\x00\x09colorInfo", True, False),
+        (b"\xd0\x00", False, False),
+        (b"\x94Opus\x01\x06\x00\x00\x00\x3f", True, True),
+        (b"\x95\x04Opus\x01\x01\x06", False, True),
+        (b"\x14hvc1", False, False),
+        (b"", False, False),
+    ],
+)
+def test_what_tells_of_colours_or_loudspeakers(body: bytes, video: bool, audio: bool):
+    assert (flv.is_video_information(body), flv.is_audio_information(body)) == (video, audio)
+
+
 @given(st.binary(max_size=40))
 def test_the_readers_take_any_bytes(body: bytes):
+    assert 0 <= flv.video_track(body) <= 255
+    assert 0 <= flv.audio_track(body) <= 255
     assert not (flv.is_video_sequence_header(body) and flv.is_keyframe(body))
     assert flv.is_audio_sequence_header(body) in (True, False)

@@ -42,6 +42,11 @@ AUDIO_HEADER = Message(MessageType.AUDIO, 1, 0, b"\xaf\x00\x11\x90")
 KEYFRAME = Message(MessageType.VIDEO, 1, 0, b"\x17\x01\x00\x00\x00key")
 PICTURE = Message(MessageType.VIDEO, 1, 0, b"\x27\x01\x00\x00\x00picture")
 SOUND = Message(MessageType.AUDIO, 1, 0, b"\xaf\x01sound")
+SECOND_VIDEO_HEADER = Message(MessageType.VIDEO, 1, 0, b"\x96\x00avc1\x01config")
+SECOND_AUDIO_HEADER = Message(MessageType.AUDIO, 1, 0, b"\x95\x00mp4a\x01\x11\x90")
+SECOND_KEYFRAME = Message(MessageType.VIDEO, 1, 0, b"\x96\x01avc1\x01\x00\x00\x00key")
+COLOURS = Message(MessageType.VIDEO, 1, 0, b"\xd4hvc1\x02\x00\x09colorInfo")
+LOUDSPEAKERS = Message(MessageType.AUDIO, 1, 0, b"\x94Opus\x01\x06\x00\x00\x00\x3f")
 HEADERS = [PacketKind.METADATA, PacketKind.VIDEO_HEADER, PacketKind.AUDIO_HEADER]
 
 
@@ -75,7 +80,10 @@ def started(stream: LiveStream) -> LiveStream:
         (CUE_POINT, PacketKind.DATA),
         (VIDEO_HEADER, PacketKind.VIDEO_HEADER),
         (AUDIO_HEADER, PacketKind.AUDIO_HEADER),
+        (COLOURS, PacketKind.VIDEO_INFORMATION),
+        (LOUDSPEAKERS, PacketKind.AUDIO_INFORMATION),
         (KEYFRAME, PacketKind.KEYFRAME),
+        (SECOND_KEYFRAME, PacketKind.VIDEO),
         (PICTURE, PacketKind.VIDEO),
         (SOUND, PacketKind.AUDIO),
         (Message(MessageType.VIDEO, 1, 0, b""), PacketKind.VIDEO),
@@ -158,6 +166,38 @@ def test_a_new_video_header_makes_the_pictures_before_it_useless(started: LiveSt
     assert player.packets[1].message.payload.endswith(b"2")
     publish(started, PICTURE, KEYFRAME, start=21)
     assert player.kinds[3:] == [PacketKind.KEYFRAME]
+
+
+def test_each_picture_and_sound_has_headers_of_its_own(started: LiveStream) -> None:
+    publish(started, SECOND_AUDIO_HEADER, SECOND_VIDEO_HEADER, KEYFRAME, SECOND_KEYFRAME, start=10)
+    publish(started, SECOND_VIDEO_HEADER, start=20)
+    player = joined(started)
+    expected = [METADATA, VIDEO_HEADER, SECOND_VIDEO_HEADER, AUDIO_HEADER, SECOND_AUDIO_HEADER]
+    expected += [KEYFRAME, SECOND_KEYFRAME]
+    assert [packet.message.payload for packet in player.packets] == [each.payload for each in expected]
+
+
+def test_colours_and_loudspeakers_are_told_to_everybody(started: LiveStream) -> None:
+    waiting = joined(started)
+    publish(started, LOUDSPEAKERS, COLOURS, KEYFRAME, PICTURE, start=10)
+    assert waiting.times[3:] == [10, 11, 12, 13]
+    late = joined(started)
+    information = [PacketKind.VIDEO_INFORMATION, PacketKind.AUDIO_HEADER, PacketKind.AUDIO_INFORMATION]
+    assert late.kinds == [*HEADERS[:2], *information, PacketKind.KEYFRAME, PacketKind.VIDEO]
+
+
+def test_a_group_begins_with_the_main_picture(started: LiveStream) -> None:
+    waiting = joined(started)
+    publish(started, SECOND_VIDEO_HEADER, SECOND_KEYFRAME, KEYFRAME, SECOND_KEYFRAME, PICTURE, start=10)
+    # Headers pass; the other picture waits for the main one.
+    assert waiting.times[3:] == [10, 12, 13, 14]
+
+
+@pytest.mark.parametrize(("track", "size", "kept"), [(15, 0, True), (16, 0, False), (1, 1, False)])
+def test_headers_of_other_tracks_are_bounded(started: LiveStream, track: int, size: int, kept: bool) -> None:
+    payload = b"\x95\x00mp4a%c" % track + bytes(size and live.MAX_TRACK_HEADER_BYTES)
+    publish(started, SECOND_AUDIO_HEADER._replace(payload=payload))
+    assert (joined(started).packets[-1].message.payload == payload) is kept
 
 
 def test_cue_points_do_not_take_the_place_of_metadata(started: LiveStream) -> None:
