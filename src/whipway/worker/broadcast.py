@@ -12,7 +12,13 @@ import structlog
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.ice import Address
 from whipway.relay.muxer import Muxer
-from whipway.relay.sinks.sink import FormatChanged, KeyframeWanted, SinkChanged, SinkState
+from whipway.relay.sinks.sink import (
+    FormatChanged,
+    KeyframeWanted,
+    PicturesDropped,
+    SinkChanged,
+    SinkState,
+)
 from whipway.session.events import Connected, Ended, EndReason
 from whipway.session.ice_session import IceUpdate
 from whipway.session.session import Session
@@ -163,6 +169,9 @@ class Broadcast:
                 self._choose_formats()
             case KeyframeWanted():
                 self.session.request_keyframe()
+            case PicturesDropped(count):
+                log = self._log.bind(sink=sink.id, stream=sink.logged_name)
+                log.warning("sink drops pictures", frames_dropped=count)
             case _:  # What is left is for the sink's driver, and ends there.
                 raise AssertionError(event)
 

@@ -102,7 +102,9 @@ class SinkDriver:
         if self._is_closed:
             return
         self._is_closed = True
-        self.machine.close(self._loop.time())
+        now = self._loop.time()
+        self._note_progress(now)  # The last time that it can be known.
+        self.machine.close(now)
         self.drain()
         self._end_connection(is_heard=True)
         self._timer.set(None)
@@ -137,7 +139,9 @@ class SinkDriver:
 
     @_from_the_loop
     def connection_ended(self) -> None:
-        self.machine.receive_eof(self._loop.time())
+        now = self._loop.time()
+        self._note_progress(now)
+        self.machine.receive_eof(now)
         self.drain()
 
     @_from_the_loop

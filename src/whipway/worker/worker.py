@@ -70,7 +70,7 @@ BUSY = (
     "another session has this stream: wait until it ends, DELETE its session URL,"
     ' or set session.on_conflict = "takeover"'
 )
-BUSY_ALREADY = "this session sends the stream there already: DELETE that sink first"
+BUSY_ALREADY = "this session has a sink for that stream already: DELETE it first"
 FULL = "this session has as many sinks as it is set to take"
 
 _SessionRequest = AddSink | RemoveSink | SendMetadata | EndSession | UpdateIce | DescribeSession

@@ -9,7 +9,14 @@ from tests.unit.worker.serving import boom, make_sinks
 from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.relay.muxer import Muxer
-from whipway.relay.sinks.sink import FormatChanged, KeyframeWanted, OpenConnection, SinkChanged, SinkState
+from whipway.relay.sinks.sink import (
+    FormatChanged,
+    KeyframeWanted,
+    OpenConnection,
+    PicturesDropped,
+    SinkChanged,
+    SinkState,
+)
 from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.worker import broadcast
@@ -187,6 +194,15 @@ async def test_a_sink_in_trouble_is_only_told_of() -> None:
     assert (logs[0]["reason"], logs[0]["detail"]) == ("bad_name", "Stream one?…")
     assert parts.ends == []
     parts.broadcast.end(EndReason.DELETED)
+
+
+async def test_a_sink_that_drops_pictures_is_named_in_the_log() -> None:
+    parts = Parts(9)
+    with structlog.testing.capture_logs() as logs:
+        parts.broadcast._on_sink_event(parts.sinks[0], PicturesDropped(75))
+    [entry] = logs
+    assert (entry["event"], entry["log_level"]) == ("sink drops pictures", "warning")
+    assert (entry["sink"], entry["stream"], entry["frames_dropped"]) == ("1", "one", 75)
 
 
 async def test_only_the_last_sink_to_fail_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:

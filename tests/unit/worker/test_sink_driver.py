@@ -197,6 +197,23 @@ async def test_close_says_goodbye_and_reports_nothing(listener: Listener) -> Non
     await until_nothing_is_left(before)
 
 
+@pytest.mark.parametrize("who", ["we", "the server"])
+async def test_all_that_arrived_is_counted_at_the_end(
+    who: str, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whipway.relay.sinks.sink.WATCH_INTERVAL", 60.0)
+    opened = await Opened(url_of(listener.port)).begun()
+    server = await listener.connection()
+    opened.driver.push([picture(40, 200_000)])
+    await until(lambda: len(server.media) == 4)
+    await until(lambda: opened.unsent_bytes == 0)
+    if who == "the server":
+        server.connected.close()
+        await opened.retrying()
+    opened.driver.close()
+    assert opened.status["bytes"] > 200_000
+
+
 async def test_close_while_connecting(listener: Listener) -> None:
     before = asyncio.all_tasks()
     opened = Opened(url_of(listener.port))

@@ -628,6 +628,17 @@ async def test_no_more_sinks_than_are_set(served: Served) -> None:
     assert isinstance(served.add_sink("one", "three"), SinkAdded)
 
 
+async def test_a_session_has_one_sink_for_a_stream_in_whatever_state(served: Served) -> None:
+    served.create("one", WhipClient().offer)
+    assert isinstance(served.add_sink("one", "two"), SinkAdded)
+    refused = served.add_sink("one", "two")
+    assert isinstance(refused, SinkRefused) and refused.kind == "busy"
+    # Not that it publishes: nothing is connected yet.
+    assert refused.detail == "this session has a sink for that stream already: DELETE it first"
+    served.remove_sink("one", "2")
+    assert isinstance(served.add_sink("one", "two"), SinkAdded)
+
+
 async def test_sinks_that_are_not_there(served: Served) -> None:
     for request in (
         RemoveSink("one", "1"),

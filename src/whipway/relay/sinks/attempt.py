@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from whipway.protocol.rtmp.client import Failed, Publisher
 from whipway.relay.sinks.progress import Progress
 from whipway.relay.sinks.standing import Failure
-from whipway.relay.sinks.tag_queue import TagQueue
+from whipway.relay.sinks.tag_queue import TagQueue, is_picture
 from whipway.relay.sinks.traffic import Traffic
 from whipway.relay.tags import Tag, TagKind
 
@@ -105,8 +105,10 @@ class Attempt:
         return self._out
 
     def _admits(self, tag: Tag) -> bool:
-        # Sound that belongs before the first picture may come after it.
-        return (tag.header or tag.timestamp_ms >= self._start_ms) and self.queue.admits(tag)
+        # Sound that belongs before the first picture may come after it. Not so the first picture of a stream
+        # that began with sound: without this one, none would be taken before the next key frame.
+        is_early = tag.timestamp_ms < self._start_ms and not (tag.header or is_picture(tag))
+        return not is_early and self.queue.admits(tag)
 
     def _collect(self) -> int:
         """Take what the publisher has written; how much that is."""

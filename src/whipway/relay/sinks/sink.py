@@ -26,6 +26,7 @@ __all__ = [
     "FormatChanged",
     "KeyframeWanted",
     "OpenConnection",
+    "PicturesDropped",
     "Sink",
     "SinkChanged",
     "SinkEvent",
@@ -38,6 +39,8 @@ PROOF_INTERVAL: Final = 0.1
 """Seconds between looks at TCP until media are seen to arrive."""
 WATCH_INTERVAL: Final = 1.0
 """And afterwards."""
+DROPS_INTERVAL: Final = 10.0
+"""Seconds at least from one word of pictures that were left out to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,16 @@ class KeyframeWanted:
     """There is no picture before the next key frame, and the server waits."""
 
 
-SinkEvent: TypeAlias = OpenConnection | CloseConnection | SinkChanged | FormatChanged | KeyframeWanted
+@dataclass(frozen=True, slots=True)
+class PicturesDropped:
+    """The server takes too little: more pictures were left out, `count` of them since the sink began."""
+
+    count: int
+
+
+SinkEvent: TypeAlias = (
+    OpenConnection | CloseConnection | SinkChanged | FormatChanged | KeyframeWanted | PicturesDropped
+)
 
 
 class Sink:
@@ -91,6 +103,9 @@ class Sink:
         self._attempt: Attempt | None = None
         self._due = now
         """When to act in this step: to try again, or to look at TCP."""
+        self._drops_told = 0
+        self._drops_due = now
+        """When to tell of more at the earliest."""
         self._last_progress: float | None = None
         self._last_words: list[bytes] = []
         self._events: list[SinkEvent] = [OpenConnection(), KeyframeWanted()]
@@ -233,6 +248,7 @@ class Sink:
                 self._hold.keep_header(tag)
             if tag.audio is None or tag.audio == audio:
                 self._pass_on(tag, now)
+        self._tell_drops(now)
         if self._attempt is not None and self._attempt.queue.is_overfull:
             self._fail(Failure("too_slow", "the server does not even take the sound"), now)
 
@@ -274,6 +290,12 @@ class Sink:
             if not attempt.begin(tags, now):
                 self._events.append(KeyframeWanted())
             self._watch_on(now)
+
+    def _tell_drops(self, now: float) -> None:
+        if self._traffic.frames_dropped > self._drops_told and now >= self._drops_due:
+            self._drops_told = self._traffic.frames_dropped
+            self._drops_due = now + DROPS_INTERVAL
+            self._events.append(PicturesDropped(self._drops_told))
 
     def _choose_format(self, attempt: Attempt) -> None:
         if self._sound.learn(attempt.publisher.takes(OPUS_FOUR_CC)):

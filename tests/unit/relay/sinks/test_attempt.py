@@ -117,6 +117,13 @@ def test_what_belongs_before_the_beginning_is_left_out(pair: Pair) -> None:
     assert [time for _, time in pair.got()] == [0, 0, 0, 40, 41, 0]
 
 
+def test_the_first_picture_behind_sound_may_be_due_before_it(pair: Pair) -> None:
+    pair.attempt.begin([*START[:2], sound(100)], 1.0)
+    for tag in (VIDEO_HEADER, keyframe(60), picture(100), sound(90), sound(120)):
+        pair.attempt.push(tag, 1.0)
+    assert [time for _, time in pair.got()] == [0, 0, 100, 0, 60, 100, 120]
+
+
 def test_the_queue_is_handed_over_in_pieces(pair: Pair) -> None:
     pair.attempt.begin([*START, *(keyframe(time, size=50_000) for time in range(10))], 1.0)
     pieces = []

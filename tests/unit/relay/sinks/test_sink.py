@@ -39,6 +39,7 @@ from whipway.relay.sinks.backoff import MAX_CHALLENGES, POLICIES
 from whipway.relay.sinks.hold import PICTURE_WAIT
 from whipway.relay.sinks.progress import STALL_TIMEOUT
 from whipway.relay.sinks.sink import (
+    DROPS_INTERVAL,
     PROOF_INTERVAL,
     STABLE_TIME,
     WATCH_INTERVAL,
@@ -47,6 +48,7 @@ from whipway.relay.sinks.sink import (
     FormatChanged,
     KeyframeWanted,
     OpenConnection,
+    PicturesDropped,
     SinkChanged,
     SinkState,
 )
@@ -446,6 +448,22 @@ def test_a_slow_server_misses_pictures_up_to_the_newest_key_frame() -> None:
     assert times(got)[2:] == [4000, 4040, 4080]
     heard = [message for message in wire.media if message.type_id == MessageType.AUDIO]
     assert times(heard)[2:] == list(range(1000, 4100, 20))
+
+
+def test_pictures_left_out_are_told_now_and_then() -> None:
+    wire = stick(at_publishing())
+    told: list[int] = []
+    for start in range(1000, 9000, 1000):
+        wire.push(stream(start, start + 1000))
+        told += [event.count for event in wire.events if isinstance(event, PicturesDropped)]
+        wire.events.clear()
+    assert told == [75]
+    wire.reads = True
+    wire.run().advance(DROPS_INTERVAL - 0.1).push([sound(9000)])
+    assert wire.events == []
+    wire.advance(0.1).push([sound(9020)]).push([sound(9040)])
+    assert wire.events == [PicturesDropped(wire.describe()["frames_dropped"])]
+    assert wire.describe()["frames_dropped"] > 75
 
 
 def test_a_slow_server_without_a_newer_key_frame_has_one_asked_for() -> None:
