@@ -127,6 +127,7 @@ def test_the_token_goes_along(browser: Browser) -> None:
     with RunningServer(auth__tokens=json.dumps([token])) as server:
         page = PublishingPage(browser, server, stream_name=STREAM)
         page.wait_for("failed")
+        expect(page.page.locator("#sinks-hint")).to_contain_text("once you publish")
         page.page.fill("#token", TOKEN)
         page.page.click("#start")
         expect_headline(page, "On air")

@@ -61,6 +61,8 @@ _H16 = "[0-9A-Fa-f]{1,4}"
 _IPV6_ADDRESS = rf"\[(({_H16}:){{7}}{_H16}|({_H16}:){{1,3}}(:{_H16}){{1,4}}|::({_H16})?)\]"
 """Not every way to write one."""
 _USER_INFO = "[A-Za-z0-9._~!$&'()*,;=-]{1,64}"
+_CREDENTIALS = f"{_USER_INFO}(:{_USER_INFO})?@(?![^?]*@)"
+"""A second @ is part of them, behind a / that should have been written as %2F."""
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 # RFC 3986, section 3.3 and 3.4: what stands in a path, and the query behind it.
 _PCHAR = "A-Za-z0-9._~!$&'()*+,;=:@%-"
@@ -88,11 +90,11 @@ STREAM_URL: Described = {
     "in": "query",
     "required": True,
     "description": "The RTMP server and its application, perhaps with user and password, which no answer"
-    " repeats. May stand here without percent-encoding.",
+    " repeats; a / in these is %2F. May stand here without percent-encoding.",
     "schema": {
         "type": "string",
         "maxLength": MAX_URL_CHARACTERS,
-        "pattern": f"^rtmps?://({_USER_INFO}(:{_USER_INFO})?@)?({_HOST_NAME}|{_IPV6_ADDRESS})(:{_PORT})?{_APPLICATION}$",
+        "pattern": f"^rtmps?://({_CREDENTIALS})?({_HOST_NAME}|{_IPV6_ADDRESS})(:{_PORT})?{_APPLICATION}$",
     },
     "examples": {
         "RTMP": {"value": "rtmp://rtmp.example.com/live"},

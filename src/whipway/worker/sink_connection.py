@@ -261,4 +261,6 @@ def _forget_if_closed(handed: socket.socket, ours: socket.socket) -> None:
 
 
 def _explain(what: str, error: Exception | None) -> str:
-    return f"{what}: {error.strerror or error}" if isinstance(error, OSError) else what
+    # Some errors of the loop's own have no words.
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else ""
+    return f"{what}: {words}" if words else what

@@ -634,6 +634,7 @@ async def test_a_server_that_closes_instead_of_tls() -> None:
         reason, detail = await User(url_of(listener.port, "rtmps")).failed()
         assert reason == "connection_lost"
         assert detail.startswith(f"the RTMP server {HOST}:{listener.port} broke off the TLS handshake")
+        assert not detail.endswith((":", " "))
 
 
 class Http(NeverAnswers):

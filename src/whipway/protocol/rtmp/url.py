@@ -136,6 +136,8 @@ def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
     """User and password, both None without a user."""
     if parts.username is None:
         return None, None
+    if "@" in parts.path:  # Else the rest of the password would be taken for the host, and be shown.
+        raise ValueError("has a user name or password with a / that is not written as %2F")
     user, password = unquote(parts.username), unquote(parts.password or "")
     if not user:
         raise ValueError("has a password without a user name")

@@ -113,7 +113,8 @@ function fail(error) {
   release();
   showState("failed", failureWords(error));
   markField(error.facts ?? {});
-  if (error.facts?.status) showSinks(sinksOf(error.facts.status, true), error.facts.status); // Each says why.
+  const snapshot = error.facts?.snapshot;
+  if (snapshot) showSinks(sinksOf(snapshot, true), snapshot); // Each says why.
 }
 
 function release() {

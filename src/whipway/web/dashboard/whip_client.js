@@ -270,7 +270,7 @@ export class WhipClient extends EventTarget {
 
   #endedByServer({ body, detail }) {
     this.#session = null; // Nothing is left to delete.
-    const facts = { reason: body?.reason ?? "", detail: body?.detail ?? detail ?? "", status: body };
+    const facts = { reason: body?.reason ?? "", detail: body?.detail ?? detail ?? "", snapshot: body };
     return new WhipError("ended-by-server", facts);
   }
 

@@ -2,7 +2,10 @@
 
 export const REQUEST_TIMEOUT_MS = 10_000;
 
-/** Why publishing failed: `kind` is for logic, `facts` (status, problem, reason, detail, host) for words. */
+/**
+ * Why publishing failed: `kind` is for logic, `facts` for words: the HTTP status, problem, host; of a session that
+ * ended reason, detail, snapshot.
+ */
 export class WhipError extends Error {
   constructor(kind, facts = {}) {
     super(kind);

@@ -71,6 +71,7 @@ def test_a_password_is_not_seen_by_chance() -> None:
         (f"rtmp://bob:{'secret' * 43}@host/live", "password longer than 256"),
         ("rtmp://b%00b:secret@host/live", "user name with a character"),
         ("rtmp://bob:secret%0D%0A@host/live", "password with a character"),
+        ("rtmp://bob:sec@ret/word@host/live", "password with a / that is not written as %2F"),
         ("rtmp://bob:secret@/live", "names no host"),
         ("rtmp://bob:sec/ret@host/live", "cannot be read"),
         ("rtmp://host/live#x", "must not hold a # sign"),
