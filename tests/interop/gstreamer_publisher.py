@@ -28,7 +28,9 @@ SMPTE, WHITE = 0, 3
 """Patterns of videotestsrc."""
 HTTP_TIMEOUT = 10
 SETTLE_MS = 500
-"""Between the last packet and DELETE: what is still on its way arrives."""
+"""Between the last packet and the end of the stream, which may overtake it within webrtcbin."""
+BYE_MS = 50
+"""From there to DELETE."""
 
 ENCODERS = {
     "x264enc": "x264enc tune=zerolatency speed-preset=ultrafast bitrate=800 key-int-max=50",
@@ -36,11 +38,11 @@ ENCODERS = {
 }
 PIPELINE = """
 webrtcbin name=webrtc bundle-policy=max-bundle
-videotestsrc name=picture is-live=true num-buffers={frames} !
+videotestsrc name=picture is-live=true !
     video/x-raw,width=640,height=360,framerate={rate}/1 !
     {encoder} ! h264parse name=video config-interval=-1 !
     rtph264pay pt=96 mtu=1200 ! webrtc.
-audiotestsrc is-live=true num-buffers={packets} samplesperbuffer=960 wave=ticks freq=1000 volume=0.5
+audiotestsrc is-live=true samplesperbuffer=960 wave=ticks freq=1000 volume=0.5
     tick-interval=1000000000 sine-periods-per-tick=120 ! audio/x-raw,rate=48000,channels=2 !
     opusenc name=audio ! rtpopuspay pt=97 ! webrtc.
 """
@@ -56,8 +58,7 @@ class Publisher:
         self._session_url = ""
         packets = frames * AUDIO_PACKETS_A_SECOND // FRAME_RATE
         self._wanted = {"video": frames, "audio": packets}
-        text = PIPELINE.format(encoder=ENCODERS[encoder], frames=frames, packets=packets, rate=FRAME_RATE)
-        self._pipeline = Gst.parse_launch(text)
+        self._pipeline = Gst.parse_launch(PIPELINE.format(encoder=ENCODERS[encoder], rate=FRAME_RATE))
         self._loop = GLib.MainLoop()
         self._ending = threading.Lock()
         self._ice: Gst.Object | None = None
@@ -102,11 +103,18 @@ class Publisher:
         return Gst.PadProbeReturn.OK
 
     def _on_packet(self, pad: Gst.Pad, info: Gst.PadProbeInfo, kind: str) -> Gst.PadProbeReturn:
+        if self.sent[kind] == self._wanted[kind]:
+            return Gst.PadProbeReturn.DROP
         self.sent[kind] += 1
         complete = all(self.sent[one] >= count for one, count in self._wanted.items())
         if complete and self._ending.acquire(blocking=False):
-            GLib.timeout_add(SETTLE_MS, self._loop.quit)
+            GLib.timeout_add(SETTLE_MS, self._end)
         return Gst.PadProbeReturn.OK
+
+    def _end(self) -> bool:
+        self._pipeline.send_event(Gst.Event.new_eos())
+        GLib.timeout_add(BYE_MS, self._loop.quit)
+        return GLib.SOURCE_REMOVE
 
     def _on_negotiation_needed(self, webrtc: Gst.Element) -> None:
         # webrtcbin leaves loopback out when it gathers, and a machine may have nothing else. Python's wrapper
