@@ -123,7 +123,7 @@ SINK_STATUS = object_of(
         "enum": ["connecting", "publishing", "retrying", "failed", "closed"],
     },
     reason=nullable("string") | {"description": "Why it does not publish, as a word"},
-    detail=nullable("string") | {"description": "The same as a sentence"},
+    detail=TEXT | {"description": "The same as a sentence"},
     attempt=_COUNT | {"description": "Which try this is, or was, since it last published for a while"},
     next_try_in=nullable("number") | {"description": "Seconds"},
     reconnects=_COUNT,
