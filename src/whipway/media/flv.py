@@ -8,6 +8,7 @@ not one.
 """
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final, NamedTuple
 
 from whipway.media.nal import to_avcc
@@ -112,66 +113,60 @@ def metadata(
     return values | {"encoder": ENCODER}
 
 
-def is_video_sequence_header(body: bytes) -> bool:
-    """True when the video body carries a decoder configuration and no picture."""
-    if not body or body[0] >> 4 & 0x07 == COMMAND_FRAME:
-        return False
-    if body[0] & EX_VIDEO_HEADER:
-        return _look_at(body, VIDEO_PACKET_MULTITRACK).type == PACKET_SEQUENCE_START
-    return body[0] & 0x0F == VIDEO_CODEC_AVC and body[1:2] == b"\x00"
+class Part(Enum):
+    """What an audio or video body is to a decoder."""
+
+    HEADER = "header"
+    """A decoder configuration, and no media."""
+    INFORMATION = "information"
+    """Colours of the picture (Metadata), loudspeakers of the sound (MultichannelConfig)."""
+    KEYFRAME = "keyframe"
+    """A picture that decoding can start from."""
+    OTHER = "other"
 
 
-def is_audio_sequence_header(body: bytes) -> bool:
-    """True when the audio body carries a decoder configuration and no sound."""
-    if not body:
-        return False
-    if body[0] >> 4 == EX_AUDIO_FORMAT:
-        return _look_at(body, AUDIO_PACKET_MULTITRACK).type == PACKET_SEQUENCE_START
-    return body[0] >> 4 == AUDIO_CODEC_AAC and body[1:2] == b"\x00"
+class Body(NamedTuple):
+    """What a body is, and of which of several pictures or sounds: 0 is the main one, or the only one."""
 
-
-def is_video_information(body: bytes) -> bool:
-    """True when the video body tells of the picture's colours (Metadata)."""
-    is_extended = bool(body) and bool(body[0] & EX_VIDEO_HEADER)
-    return is_extended and _look_at(body, VIDEO_PACKET_MULTITRACK).type == VIDEO_PACKET_METADATA
-
-
-def is_audio_information(body: bytes) -> bool:
-    """True when the audio body tells which loudspeakers the channels are for (MultichannelConfig)."""
-    is_extended = bool(body) and body[0] >> 4 == EX_AUDIO_FORMAT
-    return is_extended and _look_at(body, AUDIO_PACKET_MULTITRACK).type == AUDIO_PACKET_MULTICHANNEL
-
-
-def is_keyframe(body: bytes) -> bool:
-    """True when the video body carries a picture that decoding can start from."""
-    if not body or body[0] >> 4 & 0x07 != KEY_FRAME:
-        return False
-    if body[0] & EX_VIDEO_HEADER:
-        return _look_at(body, VIDEO_PACKET_MULTITRACK).type in VIDEO_PACKETS_CODED
-    return body[0] & 0x0F != VIDEO_CODEC_AVC or body[1:2] == b"\x01"
-
-
-def video_track(body: bytes) -> int:
-    """Which of several pictures sent together a video body belongs to, 0 for the main one or the only one."""
-    is_extended = body and body[0] & EX_VIDEO_HEADER
-    return _look_at(body, VIDEO_PACKET_MULTITRACK).track if is_extended else 0
-
-
-def audio_track(body: bytes) -> int:
-    """The same of sounds."""
-    is_extended = body and body[0] >> 4 == EX_AUDIO_FORMAT
-    return _look_at(body, AUDIO_PACKET_MULTITRACK).track if is_extended else 0
-
-
-class _Extended(NamedTuple):
-    """What an extended header says; a type of -1: it is cut."""
-
-    type: int
+    part: Part
     track: int = 0
 
 
-def _look_at(body: bytes, multitrack: int) -> _Extended:
-    """The packet type behind modifiers and the multitrack header, and the first track."""
+def read_video(body: bytes) -> Body:
+    """Look at a video body; one that is cut or empty is nothing in particular."""
+    if not body:
+        return Body(Part.OTHER)
+    frame_type = body[0] >> 4 & 0x07
+    if body[0] & EX_VIDEO_HEADER:
+        packet_type, track = _read_extended(body, VIDEO_PACKET_MULTITRACK)
+        if packet_type == VIDEO_PACKET_METADATA:
+            return Body(Part.INFORMATION, track)
+        is_header, is_picture = packet_type == PACKET_SEQUENCE_START, packet_type in VIDEO_PACKETS_CODED
+    else:
+        track, is_avc = 0, body[0] & 0x0F == VIDEO_CODEC_AVC
+        is_header = is_avc and body[1:2] == b"\x00"
+        is_picture = not is_avc or body[1:2] == b"\x01"
+    if is_header and frame_type != COMMAND_FRAME:
+        return Body(Part.HEADER, track)
+    return Body(Part.KEYFRAME if is_picture and frame_type == KEY_FRAME else Part.OTHER, track)
+
+
+def read_audio(body: bytes) -> Body:
+    """The same for audio, which has no key frames."""
+    if not body:
+        return Body(Part.OTHER)
+    if body[0] >> 4 == EX_AUDIO_FORMAT:
+        packet_type, track = _read_extended(body, AUDIO_PACKET_MULTITRACK)
+        return Body(_AUDIO_PARTS.get(packet_type, Part.OTHER), track)
+    is_header = body[0] >> 4 == AUDIO_CODEC_AAC and body[1:2] == b"\x00"
+    return Body(Part.HEADER if is_header else Part.OTHER)
+
+
+_AUDIO_PARTS: Final = {PACKET_SEQUENCE_START: Part.HEADER, AUDIO_PACKET_MULTICHANNEL: Part.INFORMATION}
+
+
+def _read_extended(body: bytes, multitrack: int) -> tuple[int, int]:
+    """The packet type behind modifiers and the multitrack header, -1 if it is cut, and the first track."""
     packet_type = body[0] & 0x0F
     position = 1
     for _ in range(MAX_MOD_EX):
@@ -185,11 +180,11 @@ def _look_at(body: bytes, multitrack: int) -> _Extended:
             position += 2
         position += size + 1
         if position > len(body):
-            return _Extended(-1)
+            return -1, 0
         packet_type = body[position - 1] & 0x0F
     if packet_type != multitrack:
-        return _Extended(packet_type)
+        return packet_type, 0
     if position >= len(body):
-        return _Extended(-1)
+        return -1, 0
     # UB4 AvMultitrackType, UB4 the packet type of every track in the body, a FourCC, UI8 the track.
-    return _Extended(body[position] & 0x0F, int.from_bytes(body[position + 5 : position + 6], "big"))
+    return body[position] & 0x0F, int.from_bytes(body[position + 5 : position + 6], "big")

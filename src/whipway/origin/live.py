@@ -48,9 +48,22 @@ class PacketKind(Enum):
 
 
 _METADATA_NAME = amf0.encode("onMetaData")
-VIDEO_HEADERS = (PacketKind.VIDEO_HEADER, PacketKind.VIDEO_INFORMATION)
-AUDIO_HEADERS = (PacketKind.AUDIO_HEADER, PacketKind.AUDIO_INFORMATION)
-HEADERS = (PacketKind.METADATA, *VIDEO_HEADERS, *AUDIO_HEADERS)
+_VIDEO_KINDS = {
+    flv.Part.HEADER: PacketKind.VIDEO_HEADER,
+    flv.Part.INFORMATION: PacketKind.VIDEO_INFORMATION,
+    flv.Part.KEYFRAME: PacketKind.KEYFRAME,
+}
+_AUDIO_KINDS = {
+    flv.Part.HEADER: PacketKind.AUDIO_HEADER,
+    flv.Part.INFORMATION: PacketKind.AUDIO_INFORMATION,
+}
+HEADERS = (
+    PacketKind.METADATA,
+    PacketKind.VIDEO_HEADER,
+    PacketKind.VIDEO_INFORMATION,
+    PacketKind.AUDIO_HEADER,
+    PacketKind.AUDIO_INFORMATION,
+)
 
 PICTURES = (PacketKind.KEYFRAME, PacketKind.VIDEO)
 FRAMES = (*PICTURES, PacketKind.AUDIO)
@@ -60,6 +73,8 @@ class Packet(NamedTuple):
     """A media message, what it is, and its bytes as every player gets them."""
 
     kind: PacketKind
+    track: int
+    """Which of several pictures or sounds: 0 is the main one or the only one."""
     message: Message
     data: bytes
 
@@ -78,7 +93,7 @@ class PlayerSlot(Protocol):
 
 def make_packet(message: Message) -> Packet:
     """Look at a media message once, and serialize it once."""
-    return Packet(_kind_of(message), message, serialize_for_players(message))
+    return Packet(*_look_at(message), message, serialize_for_players(message))
 
 
 def admit(gate: Gate, packet: Packet, backlog_bytes: int, now: float) -> Verdict:
@@ -167,10 +182,10 @@ class LiveStream:
             self._forget_group()
 
     def _remember_header(self, packet: Packet) -> None:
-        track = _track_of(packet)
-        if not track or (track < MAX_TRACKS and len(packet.message.payload) <= MAX_TRACK_HEADER_BYTES):
-            self._headers[packet.kind][track] = packet.message
-        if packet.kind is PacketKind.VIDEO_HEADER and not track:
+        is_main = packet.track == 0
+        if is_main or (packet.track < MAX_TRACKS and len(packet.message.payload) <= MAX_TRACK_HEADER_BYTES):
+            self._headers[packet.kind][packet.track] = packet.message
+        if packet.kind is PacketKind.VIDEO_HEADER and is_main:
             # What came before cannot be decoded with the new header.
             self._forget_group()
 
@@ -179,30 +194,15 @@ class LiveStream:
         self.group_bytes = 0
 
 
-def _kind_of(message: Message) -> PacketKind:
+def _look_at(message: Message) -> tuple[PacketKind, int]:
+    """What it is, and of which track."""
     if message.type_id == MessageType.VIDEO:
-        return _kind_of_video(message.payload)
+        part, track = flv.read_video(message.payload)
+        if part is flv.Part.KEYFRAME and track:
+            return PacketKind.VIDEO, track
+        return _VIDEO_KINDS.get(part, PacketKind.VIDEO), track
     if message.type_id == MessageType.AUDIO:
-        return _kind_of_audio(message.payload)
-    return PacketKind.METADATA if message.payload.startswith(_METADATA_NAME) else PacketKind.DATA
-
-
-def _kind_of_video(body: bytes) -> PacketKind:
-    if flv.is_video_sequence_header(body):
-        return PacketKind.VIDEO_HEADER
-    if flv.is_video_information(body):
-        return PacketKind.VIDEO_INFORMATION
-    is_start = flv.is_keyframe(body) and not flv.video_track(body)
-    return PacketKind.KEYFRAME if is_start else PacketKind.VIDEO
-
-
-def _kind_of_audio(body: bytes) -> PacketKind:
-    if flv.is_audio_sequence_header(body):
-        return PacketKind.AUDIO_HEADER
-    return PacketKind.AUDIO_INFORMATION if flv.is_audio_information(body) else PacketKind.AUDIO
-
-
-def _track_of(header: Packet) -> int:
-    if header.kind in VIDEO_HEADERS:
-        return flv.video_track(header.message.payload)
-    return flv.audio_track(header.message.payload) if header.kind in AUDIO_HEADERS else 0
+        part, track = flv.read_audio(message.payload)
+        return _AUDIO_KINDS.get(part, PacketKind.AUDIO), track
+    is_metadata = message.payload.startswith(_METADATA_NAME)
+    return (PacketKind.METADATA if is_metadata else PacketKind.DATA), 0

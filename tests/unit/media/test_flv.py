@@ -56,64 +56,62 @@ def test_what_metadata_say_of_tracks_is_reserved():
     assert values.keys() - {"framerate"} <= flv.TRACK_METADATA
 
 
-NOTHING = (False, False)
-HEADER = (True, False)
-KEYFRAME = (False, True)
+HEADER, INFORMATION, KEYFRAME, OTHER = flv.Part
 
 VIDEO = [
-    ("empty", b"", NOTHING),
+    ("empty", b"", OTHER),
     ("AVC sequence header", flv.avc_sequence_header(AVCC), HEADER),
     ("AVC key frame", flv.avc_frame([b"\x65"], True), KEYFRAME),
-    ("AVC inter frame", flv.avc_frame([b"\x41"], False), NOTHING),
-    ("AVC end of sequence", b"\x17\x02\x00\x00\x00", NOTHING),
-    ("AVC cut", b"\x17", NOTHING),
-    ("AVC seek command: its 0 is no packet type", b"\x57\x00", NOTHING),
+    ("AVC inter frame", flv.avc_frame([b"\x41"], False), OTHER),
+    ("AVC end of sequence", b"\x17\x02\x00\x00\x00", OTHER),
+    ("AVC cut", b"\x17", OTHER),
+    ("AVC seek command: its 0 is no packet type", b"\x57\x00", OTHER),
     ("H.263 key frame", b"\x12\x00\x00", KEYFRAME),
-    ("H.263 inter frame", b"\x22\x00\x00", NOTHING),
+    ("H.263 inter frame", b"\x22\x00\x00", OTHER),
     ("extended sequence start", b"\x90hvc1\x01", HEADER),
     ("extended key frame", b"\x91hvc1\x00\x00\x00\x01", KEYFRAME),
     ("extended key frame without composition time", b"\x93av01\x01", KEYFRAME),
-    ("extended inter frame", b"\xa1hvc1\x00\x00\x00\x01", NOTHING),
-    ("extended sequence end", b"\x92hvc1", NOTHING),
-    ("extended metadata", b"\x94hvc1\x00", NOTHING),
-    ("extended command", b"\xd0\x00", NOTHING),
+    ("extended inter frame", b"\xa1hvc1\x00\x00\x00\x01", OTHER),
+    ("extended sequence end", b"\x92hvc1", OTHER),
+    ("extended metadata", b"\x94hvc1\x00", INFORMATION),
+    ("extended command", b"\xd0\x00", OTHER),
     # ModEx with 3 bytes of nanoseconds in front of CodedFramesX and of SequenceStart.
     ("modified key frame", b"\x97\x02\x00\x00\x01\x03hvc1\x01", KEYFRAME),
     ("modified sequence start", b"\x97\x02\x00\x00\x01\x00hvc1\x01", HEADER),
     ("modified twice", b"\x97\x02\x00\x00\x01\x07\x00\xff\x10hvc1", HEADER),
     ("modifier of 300 bytes", b"\x97\xff\x01\x2b" + bytes(300) + b"\x00hvc1", HEADER),
-    ("modifier cut", b"\x97\x02\x00\x00\x01", NOTHING),
-    ("modifier without size", b"\x97", NOTHING),
-    ("modifiers without end", b"\x97" + b"\x00\x00\x07" * 30, NOTHING),
+    ("modifier cut", b"\x97\x02\x00\x00\x01", OTHER),
+    ("modifier without size", b"\x97", OTHER),
+    ("modifiers without end", b"\x97" + b"\x00\x00\x07" * 30, OTHER),
     ("multitrack sequence start", b"\x96\x00hvc1\x00\x01", HEADER),
     ("multitrack key frame", b"\x96\x11hvc1\x00\x01", KEYFRAME),
-    ("multitrack cut", b"\x96", NOTHING),
+    ("multitrack cut", b"\x96", OTHER),
 ]
 
 
 @pytest.mark.parametrize(("body", "expected"), [row[1:] for row in VIDEO], ids=[row[0] for row in VIDEO])
-def test_what_a_video_body_is(body: bytes, expected: tuple[bool, bool]):
-    assert (flv.is_video_sequence_header(body), flv.is_keyframe(body)) == expected
+def test_what_a_video_body_is(body: bytes, expected: flv.Part):
+    assert flv.read_video(body).part is expected
 
 
 AUDIO = [
-    ("empty", b"", False),
-    ("AAC sequence header", flv.aac_sequence_header(b"\x11\x90"), True),
-    ("AAC frame", flv.aac_frame(b"\x21"), False),
-    ("AAC cut", b"\xaf", False),
-    ("MP3", b"\x2f\x00", False),
-    ("extended sequence start", flv.opus_sequence_header(b"OpusHead"), True),
-    ("extended frame", flv.opus_frame(b"\xfc"), False),
-    ("extended multichannel configuration", b"\x94Opus\x00\x02", False),
-    ("modified sequence start", b"\x97\x02\x00\x00\x01\x00Opus", True),
-    ("multitrack sequence start", b"\x95\x00Opus\x00", True),
-    ("multitrack frame", b"\x95\x01Opus\x00", False),
+    ("empty", b"", OTHER),
+    ("AAC sequence header", flv.aac_sequence_header(b"\x11\x90"), HEADER),
+    ("AAC frame", flv.aac_frame(b"\x21"), OTHER),
+    ("AAC cut", b"\xaf", OTHER),
+    ("MP3", b"\x2f\x00", OTHER),
+    ("extended sequence start", flv.opus_sequence_header(b"OpusHead"), HEADER),
+    ("extended frame", flv.opus_frame(b"\xfc"), OTHER),
+    ("extended multichannel configuration", b"\x94Opus\x00\x02", INFORMATION),
+    ("modified sequence start", b"\x97\x02\x00\x00\x01\x00Opus", HEADER),
+    ("multitrack sequence start", b"\x95\x00Opus\x00", HEADER),
+    ("multitrack frame", b"\x95\x01Opus\x00", OTHER),
 ]
 
 
 @pytest.mark.parametrize(("body", "expected"), [row[1:] for row in AUDIO], ids=[row[0] for row in AUDIO])
-def test_what_an_audio_body_is(body: bytes, expected: bool):
-    assert flv.is_audio_sequence_header(body) == expected
+def test_what_an_audio_body_is(body: bytes, expected: flv.Part):
+    assert flv.read_audio(body).part is expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +129,7 @@ def test_what_an_audio_body_is(body: bytes, expected: bool):
     ],
 )
 def test_which_picture_a_body_belongs_to(body: bytes, track: int):
-    assert flv.video_track(body) == track
+    assert flv.read_video(body).track == track
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_which_picture_a_body_belongs_to(body: bytes, track: int):
     ],
 )
 def test_which_sound_a_body_belongs_to(body: bytes, track: int):
-    assert flv.audio_track(body) == track
+    assert flv.read_audio(body).track == track
 
 
 @pytest.mark.parametrize(
@@ -162,12 +160,13 @@ def test_which_sound_a_body_belongs_to(body: bytes, track: int):
     ],
 )
 def test_what_tells_of_colours_or_loudspeakers(body: bytes, video: bool, audio: bool):
-    assert (flv.is_video_information(body), flv.is_audio_information(body)) == (video, audio)
+    assert (flv.read_video(body).part is INFORMATION) == video
+    assert (flv.read_audio(body).part is INFORMATION) == audio
 
 
 @given(st.binary(max_size=40))
 def test_the_readers_take_any_bytes(body: bytes):
-    assert 0 <= flv.video_track(body) <= 255
-    assert 0 <= flv.audio_track(body) <= 255
-    assert not (flv.is_video_sequence_header(body) and flv.is_keyframe(body))
-    assert flv.is_audio_sequence_header(body) in (True, False)
+    assert 0 <= flv.read_video(body).track <= 255
+    assert 0 <= flv.read_audio(body).track <= 255
+    assert flv.read_video(body).part in flv.Part
+    assert flv.read_audio(body).part in (HEADER, INFORMATION, OTHER)

@@ -45,10 +45,10 @@ def kind_of(tag: Tag) -> str:
         return DATA
     if tag.kind is TagKind.AUDIO:
         assert tag.audio is not None
-        assert tag.header == flv.is_audio_sequence_header(tag.payload)
+        assert tag.header == (flv.read_audio(tag.payload).part is flv.Part.HEADER)
         return AUDIO_HEADER if tag.header else SOUND
-    assert tag.header == flv.is_video_sequence_header(tag.payload)
-    assert tag.keyframe == flv.is_keyframe(tag.payload)
+    assert tag.header == (flv.read_video(tag.payload).part is flv.Part.HEADER)
+    assert tag.keyframe == (flv.read_video(tag.payload).part is flv.Part.KEYFRAME)
     assert tag.audio is None
     return VIDEO_HEADER if tag.header else KEYFRAME if tag.keyframe else PICTURE
 

@@ -348,5 +348,7 @@ def test_aac_is_heard_when_opus_is(tmp_path: Path):
 
 def test_flv_bodies_are_told_apart_by_the_readers():
     sound = make_sound(AAC, OPUS)
-    assert all(flv.is_audio_sequence_header(sound.header(audio)) for audio in sound.formats)
-    assert not any(flv.is_audio_sequence_header(body.body) for body in sound.fill(START_US + 500_000))
+    assert all(flv.read_audio(sound.header(audio)).part is flv.Part.HEADER for audio in sound.formats)
+    assert not any(
+        flv.read_audio(body.body).part is flv.Part.HEADER for body in sound.fill(START_US + 500_000)
+    )

@@ -84,7 +84,7 @@ async def test_sound_goes_to_every_sink(told: Told) -> None:
         bodies = [flv.aac_frame(b"%d" % number) for number in range(4)]
         for each in listener.connections:
             await until(lambda each=each: each.payloads[-1:] == bodies[-1:])
-            assert flv.is_audio_sequence_header(each.payloads[0])
+            assert flv.read_audio(each.payloads[0]).part is flv.Part.HEADER
             assert each.payloads[-3:] == bodies[-3:]
         await until(lambda: told.states() == ["publishing"] * 4)
         assert late.id == "4" and late.describe()["frames"] == 0

@@ -69,9 +69,9 @@ async def test_what_a_client_sends_is_published(served: Served, pictures, sounds
     await until(lambda: sum(body[:1] in b"\x17\x27" for body in player.bodies) == 1 + len(pictures))
     await until(lambda: sum(body[:2] == b"\xaf\x01" for body in player.bodies) >= 4)
     assert (player.metadata[0]["width"], player.metadata[0]["height"]) == (320.0, 180.0)
-    assert any(flv.is_audio_sequence_header(body) for body in player.bodies)
+    assert any(flv.read_audio(body).part is flv.Part.HEADER for body in player.bodies)
     video = [body for body in player.bodies if body[:1] in b"\x17\x27"]
-    assert flv.is_video_sequence_header(video[0])
+    assert flv.read_video(video[0]).part is flv.Part.HEADER
     assert video[1:] == [flv.avc_frame(nals, number == 0) for number, nals in enumerate(pictures)]
 
 
@@ -663,7 +663,7 @@ async def test_a_sink_that_comes_late_begins_with_a_key_frame(served: Served, pi
         send(client, pictures[1:], [], 1.0)
         send(client, pictures, sounds, 2.0)
         await until(lambda: len(video(server)) > len(pictures))
-        assert flv.is_video_sequence_header(video(server)[0])
+        assert flv.read_video(video(server)[0]).part is flv.Part.HEADER
         assert video(server)[1:] == [flv.avc_frame(nals, not number) for number, nals in enumerate(pictures)]
         # The clock is the session's.
         assert server.media[-1].timestamp > 1000
@@ -705,7 +705,7 @@ async def test_silence_where_a_track_is_wanted(served: Served, pictures) -> None
     client = await served.live(machine=WhipClient(kinds=("video",)))
     player = await served.player()
     send(client, pictures, [])
-    await until(lambda: any(flv.is_audio_sequence_header(body) for body in player.bodies))
+    await until(lambda: any(flv.read_audio(body).part is flv.Part.HEADER for body in player.bodies))
 
 
 async def test_metadata_is_taken_at_any_time(served: Served) -> None:
