@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.interop.checks import check_in_sync, check_played
+from tests.interop.checks import check_nearly_in_sync, check_played
 from tests.interop.chromium import REMEMBER_PICTURES, PublishingPage, chromium
 from tests.interop.processes import free_port, running, wait_for_clients, wait_until
 from tests.interop.recording import pictures, read_flv
@@ -49,7 +49,7 @@ class Recording:
         played = Played()
         play(str(self.path), played)
         check_played(played, frames=sent, size=SIZE)
-        check_in_sync(played, at_once=False)
+        check_nearly_in_sync(played)
 
     def check_times(self, taken_ms: list[float]) -> None:
         """Every picture is as far from the one before as when the browser took them."""
