@@ -2,7 +2,8 @@
 
 It starts at once, without a sender report: the first packet of a track is placed where it arrived (the first
 arrival of the session is 0), the later ones exactly where the RTP clock puts them. A timestamp that jumps
-away from its arrival, as when a source is switched, is placed anew where it is due.
+away from its arrival, as when a source is switched, is placed anew where it is due; so is one that goes on
+after a pause as if there had been none, which is how browsers unmute their sound.
 
 Then the skew between the tracks is corrected. Only the followers (video) move, and only by a slew too slow to
 see; the leader (audio) never does, since a step in it would be heard. Sender reports (RFC 3550, 6.4.1) say
@@ -14,18 +15,22 @@ far those drift apart over hours is learnt, and is no jump.
 from typing import NamedTuple
 
 from whipway.protocol.rtp.sequence import Extender
+from whipway.protocol.rtp.slew import Slew
 
 MAX_OFFSET_US = 2_000_000
 """A packet this far from where its arrival expects it is another source, or a stall. Queues stay below it."""
 PATIENCE_US = 5_000_000
 """How late, and for how long, packets may be that count on from the last one: after a stall of the network
 they catch up, after a pause of the source they do not."""
+MIN_PAUSE_US = 200_000
+"""A silence that is looked into. Sound that is held up for less does not show."""
+LONG_PAUSE_US = 1_000_000
+BURST_US = 100_000
+"""After a pause that is not long, for which it is watched: a busy sender may catch up with what it owes."""
 LAG_DRIFT = 0.001
 """How fast the expected lag follows the observed one: faster than any clock drifts (1000 ppm), too slow to
 take a stall for the rule."""
 
-MAX_SKEW_US = 2_000_000
-"""Nobody's lips and sound arrive this far apart: the report is wrong."""
 REPORT_TOLERANCE_US = 50_000
 """How far a report may be from the one before it. Clocks drift 12 ms in a minute (200 ppm)."""
 REPORT_LIFETIME_US = 60_000_000
@@ -34,16 +39,6 @@ REPORT_LIFETIME_US = 60_000_000
 WINDOW_US = 20_000_000
 """What a clock drifts in this time (200 ppm: 4 ms) is not seen; jitter, retransmissions, the burst of a key
 frame and most queues are over sooner."""
-DEAD_BAND_US = 15_000
-"""What lags differ by without meaning anything."""
-MAX_STEP_US = 10_000
-"""Each window: 500 ppm, more than clocks drift. A window of nothing but late packets does no more harm."""
-
-SLEW_PPM = 5_000
-"""5 ms a second: not visible."""
-QUICK_SLEW_PPM = 20_000
-QUICK_SLEW_US = 10_000_000
-"""At first 20 ms a second, for 10 s of slewing, so that the skew of the start is soon gone."""
 
 
 class Report(NamedTuple):
@@ -108,7 +103,16 @@ class Timeline:
     def lag_us(self, clock: "TrackClock") -> float:
         """How far this track is due to lag behind its arrival, to judge by another one if there is any."""
         others = [other for other in self._clocks if other is not clock and other.started]
-        return (others[0] if others else clock).leader_lag_us + clock.apart_us
+        # The leader, or who was heard last: another may have been muted for long.
+        other = max(others, key=TrackClock.reliability, default=clock)
+        return other.leader_lag_us + clock.apart_us
+
+    def came_meanwhile(self, clock: "TrackClock", since_us: int, late_us: int) -> bool:
+        """Whether packets of another track came after `since_us` that were late by less than `late_us`."""
+        return any(
+            other is not clock and other.started and other.was_prompt(since_us, late_us)
+            for other in self._clocks
+        )
 
     def leader_reported(self, report: Report | None) -> None:
         """Set the leader's report and let the tracks align with it."""
@@ -121,61 +125,6 @@ class Timeline:
         self.leader_lag = lag
         for clock in self._clocks:
             clock.keep_distance()
-
-
-class Slew:
-    """A correction that creeps to its target as the media goes on; what the target is, and who said so."""
-
-    __slots__ = ("_distance_us", "_is_reported", "_quick_us", "_target_us", "apart_us", "correction_us")
-
-    def __init__(self) -> None:
-        self.correction_us = 0
-        self.apart_us = 0
-        """How much further than the leader the track lags behind its arrival, when last compared."""
-        self._target_us = 0
-        self._distance_us = 0
-        """How much later than by arrival the track shall play, against the leader. Only reports change it."""
-        self._is_reported = False
-        """The target is a report's, and the distance does not know of it yet."""
-        self._quick_us = QUICK_SLEW_US
-
-    def follow_reports(self, skew_us: int) -> bool:
-        """Aim at what two reports say; False if it is too far away to be true."""
-        self.hold()
-        if abs(skew_us - self.apart_us) > MAX_SKEW_US:
-            return False
-        self._target_us = skew_us
-        self._is_reported = True
-        return True
-
-    def follow_arrival(self, apart_us: int) -> None:
-        """Keep the distance from the leader, the lags of the two now being so far apart.
-
-        Reports win: while they come, they say what the distance is.
-        """
-        self.apart_us = apart_us
-        error_us = apart_us + self._distance_us - self._target_us
-        if self._is_reported:
-            self._is_reported = False
-            self._distance_us -= error_us
-        elif abs(error_us) > DEAD_BAND_US:
-            self._target_us += max(-MAX_STEP_US, min(MAX_STEP_US, error_us))
-
-    def hold(self) -> None:
-        """Stay with the correction made so far, if it was reports that wanted more."""
-        if self._is_reported:
-            self._is_reported = False
-            self._target_us = self.correction_us
-
-    def advance(self, media_us: int) -> None:
-        """Move as much as may be in `media_us` microseconds of media."""
-        left = self._target_us - self.correction_us
-        if left == 0:
-            return
-        ppm = QUICK_SLEW_PPM if self._quick_us > 0 else SLEW_PPM
-        self._quick_us -= media_us
-        step = media_us * ppm // 1_000_000
-        self.correction_us += max(-step, min(step, left))
 
 
 class TrackClock:
@@ -192,10 +141,12 @@ class TrackClock:
         "_highest_us",
         "_lag_us",
         "_last_arrival_us",
+        "_last_late_us",
         "_last_report",
         "_late_since_us",
         "_leads",
         "_least_lag",
+        "_pause",
         "_report",
         "_slew",
         "_timeline",
@@ -219,6 +170,9 @@ class TrackClock:
         self._slew = Slew()
         self._highest_us = 0
         self._last_arrival_us = 0
+        self._last_late_us = 0
+        self._pause: tuple[int, int] | None = None
+        """From when to when nothing came, as long as it may have gone uncounted."""
         self._anchor(0, 0, 0)
         self.jumps = 0
         self.ignored_reports = 0
@@ -250,6 +204,9 @@ class TrackClock:
         if not self.started:
             self._start(extended, arrival_us)
         placed = self._place(extended)
+        if self._pause is not None and self._skipped_pause(placed, arrival_us):
+            self._jump(extended, arrival_us)
+            placed = self._anchor_us
         if abs(arrival_us - placed - self._lag_us) <= MAX_OFFSET_US:
             self._late_since_us = None
         elif self._is_elsewhere(placed, arrival_us):
@@ -260,6 +217,33 @@ class TrackClock:
             self._slew.advance(placed - self._highest_us)
             self._highest_us = placed
         return max(0, placed + self._slew.correction_us)
+
+    def resumes(self, timestamp: int, heard_at: float, now: float) -> None:
+        """Take note that this packet comes now and none came since `heard_at`; before it is placed.
+
+        Only sound is muted so that its clock stands still. A picture that comes late was late to be encoded,
+        or held up behind a key frame by a pacer.
+        """
+        if not self._leads or not self.started:
+            return
+        since_us, until_us = self._timeline.elapsed_us(heard_at), self._timeline.elapsed_us(now)
+        # Told now, as it may have to wait behind packets that were lost: they are no pause, but counted.
+        placed = self._place(self._extender.nearest(timestamp))
+        late_us, pause_us = until_us - placed - self._lag_us, until_us - since_us
+        if pause_us >= MIN_PAUSE_US and late_us >= pause_us / 2:
+            self._pause = (since_us, until_us)
+
+    def settle(self) -> None:
+        """Move to where the track belongs at once, not in steps too small to see: nobody sees it yet."""
+        self._slew.settle()
+
+    def reliability(self) -> tuple[bool, int]:
+        """To compare tracks by, where the lag of another one is asked for."""
+        return self._leads, self._last_arrival_us
+
+    def was_prompt(self, since_us: int, late_us: int) -> bool:
+        """Tell whether the last packet came after `since_us`, and was late by less than `late_us`."""
+        return self._last_arrival_us > since_us and self._last_late_us < late_us
 
     def sender_report(self, ntp_seconds: float, rtp_timestamp: int, arrival: float) -> None:
         """Take one sender report of this track: its NTP time in seconds, its 32-bit RTP timestamp.
@@ -302,6 +286,27 @@ class TrackClock:
 
     def _place(self, extended: int) -> int:
         return self._anchor_us + (extended - self._anchor_timestamp) * 1_000_000 // self._clock_rate
+
+    def _skipped_pause(self, placed: int, arrival_us: int) -> bool:
+        """Tell a source that did not count its pause from a network that held everything up.
+
+        The network holds up all tracks alike: where another one came meanwhile, or comes now and is in time,
+        it was the source. Until one comes, which may be long after where the picture was muted as well, it
+        stays open: what a network held up catches up.
+        """
+        assert self._pause is not None
+        since_us, until_us = self._pause
+        pause_us, late_us = until_us - since_us, arrival_us - placed - self._lag_us
+        if late_us < pause_us / 2:
+            self._pause = None
+            return False
+        if pause_us < LONG_PAUSE_US and arrival_us - until_us < BURST_US:
+            return False
+        # What came right after the last packet of this track came before a stall of the network, too.
+        if not self._timeline.came_meanwhile(self, since_us + pause_us // 2, round(late_us / 2)):
+            return False
+        self._pause = None
+        return True
 
     def _is_elsewhere(self, placed: int, arrival_us: int) -> bool:
         """Tell a packet of another source from one that is late (or early) by more than queues explain."""
@@ -346,6 +351,7 @@ class TrackClock:
     def _learn_lag(self, lag_us: int, arrival_us: int) -> None:
         most = (arrival_us - self._last_arrival_us) * LAG_DRIFT
         self._last_arrival_us = arrival_us
+        self._last_late_us = round(lag_us - self._lag_us)
         self._lag_us += max(-most, min(most, lag_us - self._lag_us))
         if self._least_lag.take(lag_us, arrival_us):
             if self._leads:

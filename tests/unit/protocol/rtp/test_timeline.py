@@ -7,47 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.protocol.rtp.sources import MASK, NTP_EPOCH, Source, pair, playing, resume
 
 from whipway.protocol.rtp.timeline import Timeline, TrackClock
-
-NTP_EPOCH = 3_970_000_000.0
-MASK = 0xFFFFFFFF
-
-
-class Source:
-    """A sender's track: its own timestamps, its own clock error, and a fixed delay to the receiver."""
-
-    def __init__(
-        self,
-        timeline: Timeline,
-        rate: int,
-        *,
-        leads: bool = False,
-        first: int = 0xFFFF0000,
-        delay: float = 0.05,
-        ppm: float = 0.0,
-        ntp_error: float = 0.0,
-    ) -> None:
-        self.clock = TrackClock(timeline, rate, leads=leads)
-        self.rate = rate * (1 + ppm / 1e6)
-        self.first = first
-        self.delay = delay
-        self.ntp_error = ntp_error
-
-    def timestamp(self, captured: float) -> int:
-        return (self.first + round(captured * self.rate)) & MASK
-
-    def send(self, captured: float, jitter: float = 0.0) -> int:
-        return self.clock.to_us(self.timestamp(captured), captured + self.delay + jitter)
-
-    def report(self, at: float) -> None:
-        ntp = NTP_EPOCH + at + self.ntp_error
-        self.clock.sender_report(ntp, self.timestamp(at), at + self.delay)
-
-
-def pair(**video: float) -> tuple[Source, Source]:
-    timeline = Timeline()
-    return Source(timeline, 48_000, leads=True), Source(timeline, 90_000, **video)  # type: ignore[arg-type]
 
 
 def test_the_first_packet_is_zero_and_the_rtp_clock_rules() -> None:
@@ -211,6 +173,102 @@ def test_a_first_packet_that_was_held_up_costs_one_jump_and_no_frame_goes_back()
     assert len(set(times)) >= 299
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("paused", [0.3, 1.0, 4.0, 30.0])
+def test_sound_that_was_muted_is_back_with_its_picture(paused: float, counted: bool) -> None:
+    """Browsers stop the RTP clock of sound that is muted, and no other."""
+    audio, video = playing()
+    for number in range(round(paused * 50)):
+        video.send(2 + number / 50)
+    back = 2 + paused
+    placed = resume(audio, paused, back, counted=counted)
+    if paused < 1.0:
+        for number in range(1, 6):
+            audio.send(back + number / 50)
+            video.send(back + number / 50)
+    else:
+        assert placed == pytest.approx(back * 1e6, abs=1000)
+    assert video.send(back + 0.5) == pytest.approx((back + 0.5) * 1e6, abs=1000)
+    assert audio.send(back + 1) == pytest.approx((back + 1) * 1e6, abs=1000)
+    assert audio.clock.jumps == (not counted)
+
+
+def test_where_both_were_muted_the_picture_tells_of_it() -> None:
+    audio, video = playing()
+    assert resume(audio, 1.0, 3.0, counted=False) == pytest.approx(2e6, abs=1000)
+    assert resume(video, 1.0, 3.0, counted=True) == pytest.approx(3e6, abs=1000)
+    assert audio.send(3.02) == pytest.approx(3.02e6, abs=2000)
+
+
+def test_a_network_that_held_up_both_is_no_pause() -> None:
+    audio, video = playing()
+    for source in (audio, video):
+        source.clock.resumes(source.timestamp(2.0), 2.05, 3.05)
+    for number in range(100, 150):
+        late = (150 - number) / 50
+        assert audio.send(number / 50, late) == pytest.approx(number * 20_000, abs=1000)
+        assert video.send(number / 50, late) == pytest.approx(number * 20_000, abs=1000)
+    assert audio.clock.jumps == video.clock.jumps == 0
+
+
+def test_sound_that_catches_up_was_no_pause() -> None:
+    """A busy computer sends what it owes, all at once."""
+    audio, video = playing()
+    for number in range(100, 120):
+        video.send(number / 50)
+    audio.clock.resumes(audio.timestamp(2.0), 2.03, 2.43)
+    for number in range(100, 140):
+        late = max(0.0, 2.38 - number / 50)
+        assert audio.send(number / 50, late) == pytest.approx(number * 20_000, abs=1000)
+    assert audio.clock.jumps == 0
+
+
+def test_pictures_that_are_held_up_were_not_paused() -> None:
+    """Senders pace the packets of a key frame; what comes behind it is late, and sound is not."""
+    audio, video = playing()
+    for number in range(100, 120):
+        audio.send(number / 50)
+    video.clock.resumes(video.timestamp(2.02), 2.03, 2.43)
+    assert video.send(2.02, 0.36) == pytest.approx(2.02e6, abs=1000)
+    assert video.send(2.4) == pytest.approx(2.4e6, abs=1000)
+    assert video.clock.jumps == 0
+
+
+def test_where_the_picture_comes_back_much_later_it_still_tells() -> None:
+    audio, video = playing()
+    resume(audio, 1.0, 3.0, counted=False)
+    for number in range(1500):
+        audio.send(3.02 + number / 50)
+    assert audio.clock.jumps == 0
+    assert resume(video, 31.1, 33.1, counted=True) == pytest.approx(33.1e6, abs=1000)
+    # But for the drift of half a minute that is taken for the clock's.
+    assert audio.send(33.12) == pytest.approx(33.12e6, abs=35_000)
+    assert audio.clock.jumps == 1
+
+
+def test_a_network_that_catches_up_is_no_pause_for_a_picture_that_comes_later() -> None:
+    audio, video = playing()
+    audio.clock.resumes(audio.timestamp(2.0), 2.05, 3.05)
+    for number in range(100, 400):
+        late = max(0.0, (150 - number) / 50)
+        assert audio.send(number / 50, late) == pytest.approx(number * 20_000, abs=1000)
+    resume(video, 6.0, 8.0, counted=True)
+    assert audio.send(8.02) == pytest.approx(8.02e6, abs=1000)
+    assert audio.clock.jumps == 0
+
+
+def test_nothing_was_muted_before_it_began() -> None:
+    audio, video = pair()
+    audio.clock.resumes(audio.timestamp(3.0), 1.0, 3.05)
+    assert (video.send(3.0), audio.send(3.0), audio.clock.jumps) == (0, 0, 0)
+
+
+def test_a_short_silence_is_no_pause() -> None:
+    audio, video = playing()
+    video.send(2.1)
+    assert resume(audio, 0.15, 2.15, counted=False) == pytest.approx(2.0e6, abs=1000)
+
+
 def test_a_late_start_of_video_is_healed_without_a_visible_step() -> None:
     audio, video = pair(delay=0.05 + 0.033)
     seen = []
@@ -227,6 +285,16 @@ def test_a_late_start_of_video_is_healed_without_a_visible_step() -> None:
     # Two seconds later it is done.
     assert abs(seen[70] - 70 * 1_000_000 // 30) <= 40
     assert all(32_600 <= later - earlier <= 33_400 for earlier, later in pairwise(seen))
+
+
+def test_a_track_that_nobody_sees_yet_takes_its_place_at_once() -> None:
+    audio, video = pair(delay=0.35)
+    for source in (audio, video):
+        source.send(1.0)
+        source.report(1.0)
+    assert video.send(2.0) - audio.send(2.0) == pytest.approx(280_000, abs=1000)
+    video.clock.settle()
+    assert video.send(3.0) == pytest.approx(audio.send(3.0), abs=1000)
 
 
 def test_the_order_of_the_reports_does_not_matter() -> None:
