@@ -2,8 +2,9 @@
 
 A NAL unit here is `bytes` from its one-byte header on (7.3.1), without start code or length prefix, with its
 emulation prevention bytes. `BitReader` reads the syntax elements of 7.2 and 9.1 from an RBSP; it never reads
-past the end and never loops longer than one code word. The Annex B byte stream is left out: nothing between
-RTP and RTMP has start codes. The depacketizer, the parameter sets and the FLV writer build on this module.
+past the end and never loops longer than one code word. The Annex B byte stream is only written, for decoders:
+nothing between RTP and RTMP has start codes. The depacketizer, the parameter sets and the FLV writer build on
+this module.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Final
 
 from whipway.failures import DropReason, ParseError
 
+START_CODE: Final = b"\x00\x00\x00\x01"
 MAX_SEI_BYTES: Final = 1024
 """How far a SEI NAL unit is searched: the messages that matter have a few bytes and come first."""
 RECOVERY_POINT: Final = 6
@@ -45,6 +47,11 @@ def to_avcc(nals: Iterable[bytes]) -> bytes:
         parts.append(len(nal).to_bytes(4, "big"))
         parts.append(nal)
     return b"".join(parts)
+
+
+def to_byte_stream(nals: Iterable[bytes]) -> bytes:
+    """The NAL units each behind a start code (ITU-T H.264, Annex B), for decoders of files."""
+    return b"".join(START_CODE + nal for nal in nals)
 
 
 def remove_emulation_prevention(nal: bytes) -> bytes:

@@ -18,6 +18,10 @@ class AccessUnit:
     """True when it holds an IDR slice (nal_unit_type 5)."""
     time_us: int = 0
     """Presentation time on the media timeline; set by the track."""
+    is_cut: bool = False
+    """The first of another source: a key frame with its parameter sets. Nothing before it counts."""
+    is_entry: bool = False
+    """Pictures go on with it behind a mute, for want of a key frame: it is a recovery point."""
 
 
 @dataclass(slots=True)

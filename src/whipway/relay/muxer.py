@@ -5,7 +5,8 @@ before is left out. A session with video whose camera stays dark starts with its
 Audio that was negotiated but stays away becomes silence, `AUDIO_WAIT_US` behind the picture: players wait for
 a track that the headers announce. A session without audio has none announced, or silence if that is wished.
 Sound comes in every format that a sink wants (`relay.sound`), pictures in one.
-Units whose bytes turn out to be wrong are dropped and counted.
+Units whose bytes turn out to be wrong are dropped and counted. Where pictures stay away, `freeze` repeats the
+last key frame for sinks that want such filler.
 Sequence headers go out once, and again only when their bytes change: a header repeated without a change makes
 segmenters downstream begin a new discontinuity. `headers` is for a sink that comes later.
 
@@ -16,19 +17,14 @@ negative; sound stays with the pictures it is heard with, as both are counted fr
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
-from whipway.media.decode_times import DecodeTimes
-from whipway.media.nal import NalType, nal_type
 from whipway.media.opus import SAMPLE_RATE
-from whipway.media.parameter_sets import ParameterSets
-from whipway.media.picture_order import PictureOrder
-from whipway.media.presentation_times import PresentationTimes
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtmp import amf0
+from whipway.relay.pictures import Pictures
 from whipway.relay.sound import CHANNELS, AudioTranscoder, Sound, SoundBody
 from whipway.relay.tags import OPUS, AudioFormat, Tag, TagKind
 
@@ -55,21 +51,12 @@ class Muxer:
         parameter_sets: Sequence[bytes] = (),
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
-        self.needs_keyframe = True
-        """No picture goes out before the next key frame: the moment to ask for one."""
         self._has_video = has_video
         self._has_sound = has_audio or (has_video and silent_audio)
         self._silence_behind_us = AUDIO_WAIT_US if has_audio else 0
         """How far silence stays behind the pictures."""
         self._sound = Sound(make_transcoder, self.drops)
-        self._parameter_sets = ParameterSets()
-        with suppress(ParseError):  # Hints from the offer: the ones in the stream count.
-            self._parameter_sets.update(parameter_sets)
-        self._picture_order = PictureOrder()
-        self._presentation_times = PresentationTimes()
-        self._decode_times = DecodeTimes()
-        self._video_header: bytes | None = None
-        """The sequence header that went out last."""
+        self._pictures = Pictures(self.drops, parameter_sets)
         self._published: dict[str, Any] = {}
         """The publisher's own metadata."""
         self._origin_us: int | None = None
@@ -79,17 +66,28 @@ class Muxer:
         self._quiet_since_us: int | None = None
         """Time of the first picture since the last audio; None when there was none yet."""
         self._last_video_ms = -1
+        self._last_shown_ms = -1
+        """When the last picture so far is shown; with B-frames that may be long after it is decoded."""
+        self._keyframe: Tag | None = None
+        """The last one, as long as the header that went out last is its own."""
+        self._keyframe_offset_ms = 0
+        """How much later than decoded it is shown: that stands in its body."""
+
+    @property
+    def needs_keyframe(self) -> bool:
+        """No picture goes out before the next key frame: the moment to ask for one."""
+        return self._pictures.needs_keyframe
 
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height of the picture, once known."""
-        sps = self._parameter_sets.sps
+        sps = self._pictures.sps
         return (sps.width, sps.height) if sps else None
 
     @property
     def reordered(self) -> bool:
         """True while pictures come in another order than they are shown in: there are B-frames."""
-        return self._decode_times.reordered
+        return self._pictures.reordered
 
     def set_formats(self, formats: Collection[AudioFormat]) -> list[Tag]:
         """The formats that sinks want from now on. The headers of new ones, if the stream has begun."""
@@ -109,8 +107,8 @@ class Muxer:
             return []
         timestamp = self._latest_ms
         tags = self._all_metadata() + self._audio_headers(self._sound.formats, timestamp)
-        if self._video_header is not None:
-            tags.append(Tag(TagKind.VIDEO, timestamp, self._video_header, header=True))
+        if (header := self._pictures.header) is not None:
+            tags.append(Tag(TagKind.VIDEO, timestamp, header, header=True))
         return tags
 
     def set_metadata(self, values: Mapping[str, Any]) -> list[Tag]:
@@ -141,61 +139,59 @@ class Muxer:
             return self._push_video(unit)
         except ParseError as error:
             self.drops[error.reason] += 1
-            self.needs_keyframe = True  # What follows refers to the picture that is dropped here.
             return []
 
     def flush(self) -> list[Tag]:
         """The audio still inside the encoder, at the end of the session."""
         return self._audio_tags(self._sound.flush())
 
+    def freeze(self, time_us: int) -> list[Tag]:
+        """For pictures that stay away: the last key frame once more, at this time on the media timeline.
+
+        It is marked as filler; the silence under it, if there is no sound either, is for all sinks. The next
+        picture has to be a key frame, as what it refers to is not the last one shown any more. Empty where
+        there is none to repeat: before the first, and behind a new header without a key frame.
+        """
+        if self._keyframe is None:
+            return []
+        # Of two IDR pictures in a row, idr_pic_id should differ (ITU-T H.264, 7.4.3): it parts them where
+        # nothing else does. In FLV each has a tag of its own, and decoders do not look at it.
+        self._pictures.pause()
+        self._end_source()
+        decode_us = time_us - 1000 * self._keyframe_offset_ms
+        timestamp = self._next_ms(decode_us)
+        self._last_shown_ms = timestamp + self._keyframe_offset_ms
+        self._end_source()
+        return [*self._fill(decode_us), self._keyframe._replace(timestamp_ms=timestamp, filler=True)]
+
     def _push_video(self, unit: AccessUnit) -> list[Tag]:
-        changed = self._take_parameter_sets(unit)
-        configuration = self._parameter_sets.configuration()
-        if configuration is None or (self.needs_keyframe and not unit.keyframe):
-            # Nobody can decode a picture without parameter sets, or start between key frames.
-            raise ParseError(DropReason.H264_AWAITING_IDR)
-        self.needs_keyframe = False
-        renew = changed or self._video_header is None
-        if renew:
-            assert self._parameter_sets.sps is not None  # The configuration was made of it.
-            self._presentation_times.configure(self._parameter_sets.sps)
-            self._decode_times.configure(self._parameter_sets.sps)
-        shown_us = self._shown_us(unit)
-        decode_us = self._decode_times.place(shown_us, unit.keyframe)
+        if unit.is_cut:
+            self._end_source()
+        decode_us, shown_us, header = self._pictures.place(unit)
+        timestamp = self._next_ms(decode_us)
+        tags = self._fill(decode_us)
+        if header is not None:
+            tags += [*self._start(timestamp), Tag(TagKind.VIDEO, timestamp, header, header=True)]
+        # A picture that comes too late for its time is shown at once: never before it is decoded.
+        offset_ms = max(0, self._milliseconds(shown_us) - timestamp)
+        self._last_shown_ms = max(self._last_shown_ms, timestamp + offset_ms)
+        body = flv.avc_frame(unit.nals, unit.keyframe, offset_ms)
+        tag = Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe)
+        if unit.keyframe or header is not None:
+            self._keyframe = tag if unit.keyframe else None
+            self._keyframe_offset_ms = offset_ms
+        return [*tags, tag]
+
+    def _end_source(self) -> None:
+        """What comes next begins anew: it is decoded behind all that is shown before it."""
+        self._last_video_ms = self._last_shown_ms
+
+    def _next_ms(self, decode_us: int) -> int:
+        """The timestamp of the next picture."""
         self._note_time(decode_us)
         # Behind sound, the first pictures may be due before zero. None may share a millisecond, RTMP's grain.
-        timestamp = max(self._milliseconds(decode_us), self._last_video_ms + 1)
-        self._last_video_ms = timestamp
-        tags = self._fill(decode_us)
-        if renew:
-            self._video_header = flv.avc_sequence_header(configuration)
-            header = Tag(TagKind.VIDEO, timestamp, self._video_header, header=True)
-            tags += [*self._start(timestamp), header]
-        # A picture that comes too late for its time is shown at once: never before it is decoded.
-        composition = max(0, self._milliseconds(shown_us) - timestamp)
-        body = flv.avc_frame(unit.nals, unit.keyframe, composition)
-        tags.append(Tag(TagKind.VIDEO, timestamp, body, keyframe=unit.keyframe))
-        return tags
-
-    def _take_parameter_sets(self, unit: AccessUnit) -> bool:
-        """Whether the decoder configuration changed. ParseError for a key frame whose sets cannot be read."""
-        try:
-            return self._parameter_sets.update(unit.nals)
-        except ParseError as error:
-            if unit.keyframe:
-                raise
-            # It goes on with the sets there are; those that nobody can read go no further.
-            self.drops[error.reason] += 1
-            unit.nals = [nal for nal in unit.nals if nal_type(nal) not in (NalType.SPS, NalType.PPS)]
-            return False
-
-    def _shown_us(self, unit: AccessUnit) -> int:
-        """The time of showing: the unit's, unless it can be told that this is its decoding time."""
-        assert self._parameter_sets.sps is not None  # There is a configuration.
-        if self._parameter_sets.sps.max_num_reorder_frames == 0:
-            return unit.time_us
-        number = self._picture_order.number(unit.nals, self._parameter_sets)
-        return self._presentation_times.place(unit.time_us, number, unit.keyframe)
+        self._last_video_ms = max(self._milliseconds(decode_us), self._last_video_ms + 1)
+        return self._last_video_ms
 
     def _push_audio(self, frame: AudioFrame) -> list[Tag]:
         begins = self._origin_us is None
@@ -250,7 +246,7 @@ class Muxer:
         return list(map(self._metadata, self._sound.formats if self._has_sound else (None,)))
 
     def _metadata(self, audio: AudioFormat | None) -> Tag:
-        sps = self._parameter_sets.sps
+        sps = self._pictures.sps
         values = flv.metadata(
             width=sps.width if sps else None,
             height=sps.height if sps else None,

@@ -49,3 +49,5 @@ class Tag(NamedTuple):
     """True for sequence headers and metadata, which a sink must never skip."""
     audio: AudioFormat | None = None
     """The sinks that it is for; None: all of them. Set for sound and metadata."""
+    filler: bool = False
+    """A picture that was shown before, in place of one that stays away: for the sinks that want such."""

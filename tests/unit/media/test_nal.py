@@ -12,6 +12,7 @@ from whipway.media.nal import (
     nal_type,
     remove_emulation_prevention,
     to_avcc,
+    to_byte_stream,
 )
 
 
@@ -31,6 +32,13 @@ def test_to_avcc_puts_the_length_in_four_bytes_in_front_of_each():
         b"\x00\x00\x00\x02\x67\x01" + b"\x00\x00\x01\x2c\x65" + bytes(299)
     )
     assert to_avcc([]) == b""
+
+
+def test_to_byte_stream_puts_a_start_code_in_front_of_each():
+    nals = [b"\x67\x01", b"\x65" + bytes(2) + b"\x03\x01"]
+    assert to_byte_stream(nals) == annexb_join(nals)
+    assert annexb_split(to_byte_stream(nals)) == nals
+    assert to_byte_stream([]) == b""
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,36 @@
 import itertools
 import struct
-from collections.abc import Collection
 
 import av
 import pytest
 from tests.peers import h264, opus, x264
+from tests.unit.relay.tagging import (
+    AAC,
+    AUDIO_HEADER,
+    DATA,
+    FRAME_US,
+    KEYFRAME,
+    METADATA,
+    PICTURE,
+    SOUND,
+    START_US,
+    VIDEO_HEADER,
+    composition,
+    frames,
+    kind_of,
+    kinds,
+    make_muxer,
+    of_kind,
+    push_all,
+    sets_of,
+    shown_at,
+    shown_by,
+    unit,
+    units,
+    units_of,
+    values_of,
+    without_sets,
+)
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
@@ -16,109 +42,6 @@ from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtmp import amf0
 from whipway.relay.muxer import AUDIO_WAIT_US, VIDEO_WAIT_US, Muxer
 from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag, TagKind
-
-AAC = AudioFormat(AudioCodec.AAC, 128_000)
-
-FRAME_US = 33_333
-START_US = 7_000_000
-NAL_TYPE = 0x1F
-SPS, PPS, IDR = 7, 8, 5
-
-METADATA, DATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME, PICTURE, SOUND = (
-    "metadata",
-    "data",
-    "audio header",
-    "video header",
-    "key frame",
-    "picture",
-    "sound",
-)
-
-
-def kind_of(tag: Tag) -> str:
-    """What a tag is, by its bytes as far as it has some."""
-    if tag.kind is TagKind.METADATA:
-        assert tag.header and tag.timestamp_ms == 0
-        return METADATA
-    if tag.kind is TagKind.DATA:
-        assert not tag.header and tag.audio is None
-        return DATA
-    if tag.kind is TagKind.AUDIO:
-        assert tag.audio is not None
-        assert tag.header == (flv.read_audio(tag.payload).part is flv.Part.HEADER)
-        return AUDIO_HEADER if tag.header else SOUND
-    assert tag.header == (flv.read_video(tag.payload).part is flv.Part.HEADER)
-    assert tag.keyframe == (flv.read_video(tag.payload).part is flv.Part.KEYFRAME)
-    assert tag.audio is None
-    return VIDEO_HEADER if tag.header else KEYFRAME if tag.keyframe else PICTURE
-
-
-def values_of(tag: Tag) -> dict[str, amf0.Value]:
-    """What a metadata tag says."""
-    command, handler, values = amf0.decode(tag.payload)
-    assert (command, handler) == ("@setDataFrame", "onMetaData")
-    assert isinstance(values, dict)
-    return values
-
-
-def kinds(tags: list[Tag]) -> list[str]:
-    return [kind_of(tag) for tag in tags]
-
-
-def of_kind(kind: TagKind, tags: list[Tag]) -> list[Tag]:
-    return [tag for tag in tags if tag.kind is kind and not tag.header]
-
-
-def units(pictures: list[list[bytes]], start_us: int = START_US) -> list[AccessUnit]:
-    return [unit(nals, start_us + number * FRAME_US) for number, nals in enumerate(pictures)]
-
-
-def unit(nals: list[bytes], time_us: int) -> AccessUnit:
-    keyframe = any(nal[0] & NAL_TYPE == IDR for nal in nals)
-    return AccessUnit(time_us * 9 // 100, nals, keyframe, time_us)
-
-
-def frames(payloads: list[bytes], start_us: int = START_US) -> list[AudioFrame]:
-    return [
-        AudioFrame(number * opus.PACKET_SAMPLES, payload, start_us + number * opus.PACKET_US)
-        for number, payload in enumerate(payloads)
-    ]
-
-
-def without_sets(nals: list[bytes]) -> list[bytes]:
-    return [nal for nal in nals if nal[0] & NAL_TYPE not in (SPS, PPS)]
-
-
-def sets_of(nals: list[bytes]) -> list[bytes]:
-    return [nal for nal in nals if nal[0] & NAL_TYPE in (SPS, PPS)]
-
-
-def make_transcoder(bitrate: int) -> Transcoder:
-    return Transcoder(bitrate=bitrate)
-
-
-def make_muxer(
-    *,
-    video: bool = True,
-    audio: bool = True,
-    silent: bool = False,
-    formats: Collection[AudioFormat] = (AAC,),
-    parameter_sets: list[bytes] | None = None,
-) -> Muxer:
-    muxer = Muxer(
-        has_video=video,
-        has_audio=audio,
-        make_transcoder=make_transcoder,
-        silent_audio=silent,
-        parameter_sets=parameter_sets or (),
-    )
-    assert muxer.set_formats(formats) == []
-    return muxer
-
-
-def push_all(muxer: Muxer, media: list[AccessUnit | AudioFrame]) -> list[Tag]:
-    ordered = sorted(media, key=lambda one: one.time_us)
-    return [tag for one in ordered for tag in muxer.push(one)]
 
 
 @pytest.fixture(scope="module")
@@ -256,39 +179,12 @@ def test_a_camera_that_comes_with_a_time_before_the_first_sound_starts_at_zero(p
     assert [tag.timestamp_ms for tag in tags] == [0, 0, 0]
 
 
-def test_a_picture_without_parameter_sets_is_left_out(pictures):
-    muxer = make_muxer(audio=False)
-    first, second, third, *_ = units(pictures)
-    first.nals = without_sets(first.nals)
-    assert muxer.push(first) == muxer.push(second) == muxer.push(third) == []
-    # Sets that come alone do not help the pictures whose key frame is lost.
-    second.nals = [*sets_of(pictures[0]), *second.nals]
-    assert muxer.push(second) == []
-    assert kinds(muxer.push(units(pictures)[3])) == [METADATA, VIDEO_HEADER, KEYFRAME]
-
-
 def test_parameter_sets_of_the_offer_serve_a_stream_that_has_none(pictures):
     muxer = make_muxer(audio=False, parameter_sets=sets_of(pictures[0]))
     assert muxer.size == (320, 180)
     tags = push_all(muxer, units([without_sets(nals) for nals in pictures]))
     assert kinds(tags)[:4] == [METADATA, VIDEO_HEADER, KEYFRAME, PICTURE]
     assert tags[1].payload == flv.avc_sequence_header(ParameterSets(pictures[0]).configuration())
-
-
-def test_unreadable_parameter_sets_of_the_offer_are_passed_over(pictures):
-    muxer = make_muxer(audio=False, parameter_sets=[b"\x67\xff"])
-    assert kinds(muxer.push(units(pictures)[0])) == [METADATA, VIDEO_HEADER, KEYFRAME]
-
-
-def test_unreadable_parameter_sets_between_key_frames_are_left_out(pictures):
-    muxer = make_muxer(audio=False)
-    first, second, *_ = units(pictures)
-    muxer.push(first)
-    [expected] = make_started(first).push(second)
-    second.nals = [b"\x67\xff", *second.nals]
-    assert muxer.push(second) == [expected]
-    assert muxer.drops == {DropReason.H264_MALFORMED: 1}
-    assert not muxer.needs_keyframe
 
 
 def make_started(first: AccessUnit) -> Muxer:
@@ -331,18 +227,6 @@ DEPTH = 2
 def reordered() -> list[x264.EncodedPicture]:
     """Pictures that need a reorder depth of 2: 0 4 2 1 3 8 …"""
     return x264.encode(16, options=PYRAMID)
-
-
-def units_of(pictures: list[x264.EncodedPicture], start_us: int = START_US) -> list[AccessUnit]:
-    return [unit(picture.nals, start_us + picture.pts * 100 // 9) for picture in pictures]
-
-
-def composition(tag: Tag) -> int:
-    return int.from_bytes(tag.payload[2:5], "big", signed=True)
-
-
-def shown_at(tags: list[Tag]) -> list[int]:
-    return [tag.timestamp_ms + composition(tag) for tag in of_kind(TagKind.VIDEO, tags)]
 
 
 def test_tags_of_b_frames_are_in_decoding_time(reordered):
@@ -758,3 +642,155 @@ def test_a_stream_without_sound_has_headers_for_all_sinks(pictures):
     assert muxer.set_formats([OPUS]) == []
     assert muxer.headers() == tags[:2]
     assert {tag.audio for tag in tags} == {None}
+
+
+# Pictures that stay away.
+
+
+def freeze(muxer: Muxer, *times: float) -> list[Tag]:
+    """At seconds after the first picture."""
+    return [tag for time in times for tag in muxer.freeze(START_US + round(time * SECOND_US))]
+
+
+def assert_rises(times: list[int]) -> None:
+    assert all(later > earlier for earlier, later in itertools.pairwise(times)), times
+
+
+def test_there_is_nothing_to_freeze_before_the_first_key_frame(pictures, sounds):
+    muxer = make_muxer()
+    assert freeze(muxer, 1) == []
+    push_all(muxer, frames(sounds, START_US + VIDEO_WAIT_US))
+    assert muxer.push(units(pictures)[1]) == freeze(muxer, 4) == []
+
+
+def test_a_frozen_picture_is_the_last_key_frame_again(pictures):
+    muxer = make_muxer(audio=False)
+    tags = push_all(muxer, units(pictures[:5]))
+    filler = freeze(muxer, 2.133, 3.1)
+    assert [tag.timestamp_ms for tag in filler] == [2133, 3100]
+    keyframe = tags[-2]
+    assert kind_of(keyframe) == KEYFRAME and not keyframe.filler
+    for tag in filler:
+        assert tag == keyframe._replace(timestamp_ms=tag.timestamp_ms, filler=True)
+        assert tag.payload is keyframe.payload
+    assert [tag.timestamp_ms for tag in muxer.headers()] == [0, 3100]
+
+
+def test_behind_a_frozen_picture_only_a_key_frame_goes_on(pictures):
+    muxer = make_muxer(audio=False)
+    before = push_all(muxer, units(pictures[:2]))
+    filler = freeze(muxer, 2, 3)
+    assert muxer.needs_keyframe
+    assert muxer.push(unit(pictures[2], START_US + 3_100_000)) == []
+    assert muxer.drops == {DropReason.H264_AWAITING_IDR: 1}
+    # Its time may be a little before what was shown meanwhile.
+    after = push_all(muxer, units(pictures[3:], START_US + 2_990_000))
+    assert [tag.timestamp_ms for tag in after] == [3001, 3023, 3057]
+    whole = x264.decode(shown_by([*before, *filler, *after], filler=True))
+    assert (len(whole.digests), whole.errors) == (7, [])
+    assert whole.digests[2:4] == [whole.digests[0]] * 2
+    assert x264.decode(shown_by([*before, *filler, *after], filler=False)).errors == []
+
+
+def test_a_frozen_picture_never_goes_back_in_time(pictures):
+    muxer = make_muxer(audio=False)
+    push_all(muxer, units(pictures))
+    assert [tag.timestamp_ms for tag in freeze(muxer, -5, 0, 0.1, 2)] == [168, 169, 170, 2000]
+
+
+def test_a_key_frame_that_has_lost_its_header_is_not_shown_again(pictures):
+    muxer = make_muxer(audio=False)
+    first, second, *_ = units(pictures)
+    muxer.push(first)
+    second.nals = [*sets_of(h264.encode(480, 270, 1)[0]), *second.nals]
+    assert kinds(muxer.push(second)) == [METADATA, VIDEO_HEADER, PICTURE]
+    assert freeze(muxer, 2) == []
+    assert not muxer.needs_keyframe
+    push_all(muxer, units(pictures[3:], START_US + SECOND_US))
+    assert kinds(freeze(muxer, 2)) == [KEYFRAME]
+
+
+def test_frozen_b_frames(reordered):
+    """The filler is shown at its time, which its body puts behind the time of the tag."""
+    group = x264.encode(8, options=PYRAMID)
+    muxer = make_muxer(audio=False)
+    tags = [tag for one in units_of(reordered) for tag in muxer.push(one)]
+    tags += freeze(muxer, 0.1, 2, 3)  # The first one too early.
+    tags += [tag for one in units_of(group, START_US + 2_990_000) for tag in muxer.push(one)]
+    assert_rises([tag.timestamp_ms for tag in of_kind(TagKind.VIDEO, tags)])
+    shown = shown_at(tags)
+    lead = round(DEPTH * 100 / 3)
+    assert shown[16:19] == [max(shown[:16]) + 1 + lead, 2000 + lead, 3000 + lead]
+    assert max(shown[:16]) < shown[16] and shown[18] < min(shown[19:])
+    # Squeezed in behind the filler at first, and soon in time again.
+    assert shown[-1] == 2990 + round(group[-1].pts / 90) + lead
+    decoded = x264.decode(shown_by(tags, filler=True))
+    expected = [x264.decode(one.nals for one in part).digests for part in (reordered, group)]
+    assert decoded.errors == []
+    assert decoded.digests == expected[0] + expected[0][:1] * 3 + expected[1]
+
+
+@pytest.mark.parametrize("formats", [[AAC], [OPUS], [AAC, OPUS]])
+def test_sound_goes_on_under_frozen_pictures(pictures, formats):
+    """While it comes, and as silence while it stays away too; then both come back."""
+    muxer = make_muxer(formats=formats)
+    sound = [*audio_between(0, 4), *audio_between(8, 9)]
+    before, after = video_for(pictures, 1), units(pictures, START_US + 8 * SECOND_US)
+    moments = [(one.time_us, muxer.push, one) for one in [*before, *sound, *after]]
+    moments += [(at, muxer.freeze, at) for at in range(START_US + 3 * SECOND_US, after[0].time_us, SECOND_US)]
+    tags = [tag for _, act, what in sorted(moments, key=lambda moment: moment[0]) for tag in act(what)]
+    video = of_kind(TagKind.VIDEO, tags)
+    assert [tag.timestamp_ms for tag in video if tag.filler] == [3000, 4000, 5000, 6000, 7000]
+    assert [tag.timestamp_ms for tag in video[-6:]] == [8000 + round(n * 100 / 3) for n in range(6)]
+    assert not any(tag.filler for tag in tags if tag.kind is not TagKind.VIDEO)
+    for audio in formats:
+        heard_tags = [tag for tag in of_kind(TagKind.AUDIO, tags) if tag.audio == audio]
+        times = [tag.timestamp_ms for tag in heard_tags]
+        assert times[0] == 0 and times[-1] > 8900
+        assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 22
+        # Two seconds behind at most: one that sound may be late, one between two fillers.
+        at = [tags.index(tag) for tag in heard_tags]
+        for position, tag in enumerate(tags):
+            if tag.filler and tag.timestamp_ms >= 6000:
+                last = max(index for index in at if index < position)
+                assert tag.timestamp_ms - tags[last].timestamp_ms <= MAX_BEHIND_MS
+    if formats == [AAC]:
+        loud = heard(play(of_kind(TagKind.AUDIO, tags)))
+        assert max(time for time in loud if time < 6000) <= 4020
+        assert abs(min(time for time in loud if time > 6000) - 8000) <= 40
+
+
+def test_frozen_pictures_without_an_audio_track(pictures):
+    assert kinds(freeze(make_started(units(pictures)[0]), 2)) == [KEYFRAME]
+    muxer = make_muxer(audio=False, silent=True)
+    push_all(muxer, units(pictures))
+    silence = of_kind(TagKind.AUDIO, freeze(muxer, 1, 2))
+    assert 1900 <= silence[-1].timestamp_ms <= 2000
+
+
+# Another source's pictures.
+
+
+def cut_to(muxer: Muxer, media: list[AccessUnit]) -> list[Tag]:
+    media[0].is_cut = True
+    return push_all(muxer, [*media])
+
+
+def test_a_cut_shows_another_source_behind_its_own_header(pictures, sounds):
+    muxer = make_muxer()
+    push_all(muxer, [*units(pictures), *frames(sounds)])
+    other = h264.encode(480, 270, 3)
+    tags = cut_to(muxer, units(other, START_US + 195_000))
+    assert kinds(tags) == [METADATA, VIDEO_HEADER, KEYFRAME, PICTURE, PICTURE]
+    assert [tag.timestamp_ms for tag in tags] == [0, 195, 195, 228, 262]
+    assert muxer.size == (480, 270)
+    assert freeze(muxer, 3)[-1] == tags[2]._replace(timestamp_ms=3000, filler=True)
+
+
+def test_a_cut_to_a_source_with_the_same_header_is_a_key_frame_only(pictures):
+    muxer = make_muxer(audio=False)
+    push_all(muxer, units(pictures))
+    tags = cut_to(muxer, units(pictures, START_US + 160_000))
+    # Its first picture was taken before the last of the other source, by some milliseconds.
+    assert [tag.timestamp_ms for tag in tags[:3]] == [168, 193, 227]
+    assert kinds(tags) == [KEYFRAME, PICTURE, PICTURE] * 2

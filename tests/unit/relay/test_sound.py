@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import shutil
-import struct
 import subprocess
 from array import array
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 from tests.peers import h264, opus
+from tests.unit.relay.tagging import flv_file
 
 from whipway.failures import DropReason, ParseError
 from whipway.media import flv
@@ -22,7 +22,7 @@ from whipway.media.transcoder import AacFrame, Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.relay.muxer import Muxer
 from whipway.relay.sound import Sound, SoundBody
-from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag, TagKind
+from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag
 
 AAC = AudioFormat(AudioCodec.AAC, 64_000)
 AAC_BETTER = AudioFormat(AudioCodec.AAC, 128_000)
@@ -220,20 +220,6 @@ def test_silence_is_whole_packets_and_not_too_many(sounds: list[bytes]):
 # What others make of it.
 
 FRAME_US = 40_000
-FLV_TAG_TYPES = {TagKind.AUDIO: 8, TagKind.VIDEO: 9, TagKind.METADATA: 18}
-SET_DATA_FRAME = b"\x02\x00\x0d@setDataFrame"
-"""Tells an RTMP server to keep the metadata; FLV files go without."""
-
-
-def flv_file(tags: list[Tag]) -> bytes:
-    """FLV, annex E.2 and E.4.1."""
-    out = bytearray(b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00")
-    for tag in tags:
-        payload = tag.payload.removeprefix(SET_DATA_FRAME)
-        head = struct.pack(">B3s", FLV_TAG_TYPES[tag.kind], len(payload).to_bytes(3, "big"))
-        time = struct.pack(">3sB", (tag.timestamp_ms & 0xFFFFFF).to_bytes(3, "big"), tag.timestamp_ms >> 24)
-        out += head + time + bytes(3) + payload + struct.pack(">I", 11 + len(payload))
-    return bytes(out)
 
 
 def stream(audio: AudioFormat, sound: list[AudioFrame], seconds: float, **options: bool) -> list[Tag]:

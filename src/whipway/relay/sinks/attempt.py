@@ -73,10 +73,12 @@ class Attempt:
 
     def push(self, tag: Tag, now: float) -> bool:
         """Send the next. False: pictures had to be left out, and a key frame is wanted."""
-        if not self._admits(tag):
+        waits = bool(self.queue) or not self._is_writable
+        # A filler shows that there is life. So does what waits already, and that is not to become more.
+        if (waits and tag.filler) or not self._admits(tag):
             return True
         self.progress.sent(now)
-        if self.queue or not self._is_writable:
+        if waits:
             return self.queue.push(tag)
         self._send(tag)
         return True

@@ -8,12 +8,19 @@ media that do not arrive end the connection after a while.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, assert_never
 
 from whipway.protocol.rtmp.client import Failed, FailureReason, Publisher, Publishing
 from whipway.relay.sinks.attempt import Attempt
 from whipway.relay.sinks.backoff import Backoff
+from whipway.relay.sinks.events import (
+    CloseConnection,
+    FormatChanged,
+    KeyframeWanted,
+    OpenConnection,
+    PicturesDropped,
+    SinkEvent,
+)
 from whipway.relay.sinks.hold import Hold
 from whipway.relay.sinks.sound_choice import OPUS_FOUR_CC, AudioChoice, SoundChoice
 from whipway.relay.sinks.standing import Failure, SinkChanged, SinkState, Standing, Step, seconds
@@ -43,38 +50,6 @@ DROPS_INTERVAL: Final = 10.0
 """Seconds at least from one word of pictures that were left out to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenConnection:
-    """Connect, and tell by `connected` or `connection_failed`. There is no other connection now."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloseConnection:
-    """Write what `data_to_send` has, then close the connection. Nothing more is to be told about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormatChanged:
-    """The sink wants other sound: see `Sink.format`."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyframeWanted:
-    """There is no picture before the next key frame, and the server waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class PicturesDropped:
-    """The server takes too little: more pictures were left out, `count` of them since the sink began."""
-
-    count: int
-
-
-SinkEvent: TypeAlias = (
-    OpenConnection | CloseConnection | SinkChanged | FormatChanged | KeyframeWanted | PicturesDropped
-)
-
-
 class Sink:
     """Fed with tags, and with what its driver hears of the connection. After each call: events, then data."""
 
@@ -88,14 +63,17 @@ class Sink:
         give_up_after: float = 0.0,
         now: float,
         headers: Sequence[Tag] = (),
+        filler: bool = False,
     ) -> None:
         """`make_publisher(now, is_own)` gives a machine for a new connection; `is_own`: to our own origin.
 
         `random()` is in [0, 1). `give_up_after`: seconds without publishing after which no more is tried, 0:
-        never. `headers`: what the stream's headers are so far.
+        never. `headers`: what the stream's headers are so far. `filler`: while pictures stay away, it takes
+        what the session has in their place.
         """
         self._make_publisher = make_publisher
         self._sound = SoundChoice(audio, audio_bitrate)
+        self._takes_filler = filler
         self._standing = Standing()
         self._hold = Hold(self._sound.formats)
         self._traffic = Traffic()
@@ -246,7 +224,7 @@ class Sink:
         for tag in tags:
             if tag.header:
                 self._hold.keep_header(tag)
-            if tag.audio is None or tag.audio == audio:
+            if (tag.audio is None or tag.audio == audio) and (self._takes_filler or not tag.filler):
                 self._pass_on(tag, now)
         self._tell_drops(now)
         if self._attempt is not None and self._attempt.queue.is_overfull:
@@ -262,6 +240,7 @@ class Sink:
             "attempt": self.tries,
             "next_try_in": seconds(self._due - now) if self._standing.step is Step.WAITING else None,
             "audio": self._sound.describe(),
+            "filler": "freeze" if self._takes_filler else "none",
             "queue_ms": waiting.ms,
             "queue_bytes": waiting.bytes,
             "since_progress": None if progress is None else seconds(now - progress),

@@ -1,5 +1,5 @@
 import pytest
-from tests.unit.relay.sinks.wire import START, VIDEO_HEADER, cue, keyframe, picture, sound
+from tests.unit.relay.sinks.wire import START, VIDEO_HEADER, cue, filler, keyframe, picture, sound
 
 from whipway.protocol.rtmp import messages
 from whipway.protocol.rtmp.client import Publisher
@@ -157,3 +157,40 @@ def test_the_end_is_polite(pair: Pair) -> None:
     words = b"".join(pair.attempt.close())
     assert b"FCUnpublish" in words
     assert b"deleteStream" in words
+
+
+def test_a_filler_is_a_picture_like_others(pair: Pair) -> None:
+    pair.attempt.begin([*START, filler(0), sound(1), filler(1000)], 1.0)
+    pair.carry()
+    assert pair.attempt.push(filler(2000), 2.0)
+    assert [time for kind, time in pair.got() if kind == MessageType.VIDEO] == [0, 0, 1000, 2000]
+    assert pair.traffic.frames == 3
+
+
+def test_a_filler_does_not_wait_behind_others(pair: Pair) -> None:
+    pair.attempt.begin([*START, keyframe(0)], 1.0)
+    pair.got()
+    pair.attempt.set_writable(False)
+    for tag in (filler(2000), sound(2001), filler(3000)):
+        assert pair.attempt.push(tag, 2.0)
+    assert len(pair.attempt.queue) == 1
+    pair.attempt.set_writable(True)
+    assert pair.attempt.push(filler(4000), 3.0)
+    assert pair.got() == [(MessageType.AUDIO, 2001)]
+    assert pair.attempt.push(filler(5000), 4.0)
+    assert pair.got() == [(MessageType.VIDEO, 5000)]
+    assert pair.traffic.frames_dropped == 0
+
+
+def test_a_filler_brings_the_picture_back_where_others_were_left_out(pair: Pair) -> None:
+    pair.attempt.begin([*START, keyframe(0)], 1.0)
+    pair.got()
+    pair.attempt.set_writable(False)
+    pair.attempt.push(picture(40), 2.0)
+    assert not pair.attempt.push(picture(4000), 2.0)
+    pair.attempt.push(filler(5000), 3.0)
+    assert pair.attempt.queue.awaits_keyframe
+    pair.attempt.set_writable(True)
+    for tag in (filler(6000), keyframe(6500), picture(6540)):
+        assert pair.attempt.push(tag, 4.0)
+    assert [time for _, time in pair.got()] == [6000, 6500, 6540]

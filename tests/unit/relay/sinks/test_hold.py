@@ -7,6 +7,7 @@ from tests.unit.relay.sinks.wire import (
     START,
     VIDEO_HEADER,
     cue,
+    filler,
     keyframe,
     picture,
     sound,
@@ -92,6 +93,13 @@ def test_the_oldest_of_several_groups_goes_first() -> None:
     assert times(hold) == [1000, 1040, 2000, MAX_QUEUE_MS + 40]
     hold = held(*tags, picture(MAX_QUEUE_MS + 1500))
     assert times(hold) == [2000, MAX_QUEUE_MS + 1500]
+
+
+def test_a_filler_begins_like_any_key_frame() -> None:
+    hold = held(keyframe(0), picture(40), filler(2000), sound(2001), filler(3000))
+    assert times(hold) == [0, 40, 2000, 2001, 3000]
+    hold = held(keyframe(0), picture(40), filler(2000), sound(2001), filler(3000), filler(4000))
+    assert times(hold) == [2000, 2001, 3000, 4000]
 
 
 def test_of_sound_the_last_moments_are_kept() -> None:

@@ -19,6 +19,7 @@ from tests.unit.relay.sinks.wire import (
     check_media,
     close,
     cue,
+    filler,
     hang_up,
     keyframe,
     new_server,
@@ -207,6 +208,7 @@ def test_a_new_sink_wants_a_connection_and_a_key_frame() -> None:
         "next_try_in": None,
         "reconnects": 0,
         "audio": {"choice": "aac", "codec": "aac", "bitrate": 128_000},
+        "filler": "none",
         "bytes": 0,
         "frames": 0,
         "frames_dropped": 0,
@@ -532,6 +534,39 @@ def test_a_server_that_hangs_up_when_asked_says_no() -> None:
     assert wire.count(CloseConnection) == 0
 
 
+# Fillers.
+
+
+def test_fillers_are_for_sinks_that_want_them() -> None:
+    for wants in (False, True):
+        wire = at_publishing(filler=wants)
+        wire.push([filler(2000), sound(2001), filler(3000), keyframe(3500)])
+        assert times(wire.media)[4:] == ([2000, 2001, 3000, 3500] if wants else [2001, 3500])
+        assert wire.describe()["filler"] == ("freeze" if wants else "none")
+        assert wire.describe()["frames"] == (4 if wants else 2)
+
+
+def test_a_server_that_accepts_while_pictures_stay_away_begins_with_a_filler() -> None:
+    wire = at_publishing(filler=True)
+    wire.refuse("connection_lost", "reset")
+    wire.push([picture(40), filler(2000), sound(2001), filler(3000)]).advance(0.5).connect()
+    assert times(wire.media) == [0, 2000, 2000, 2000, 2001, 3000]
+    wire.push([keyframe(3500), picture(3540)])
+    assert times(wire.media)[6:] == [3500, 3540]
+    assert wire.describe()["frames_dropped"] == 0
+
+
+def test_a_server_whose_sink_wants_no_filler_begins_without_one() -> None:
+    wire = at_publishing().refuse("connection_lost", "reset")
+    wire.push([filler(2000), sound(2001), filler(3000)]).advance(0.5).connect()
+    wire.push([sound(3001), filler(4000)])
+    assert wire.media == []
+    wire.advance(PICTURE_WAIT).push([filler(6000), sound(6001)])
+    assert times(wire.media) == [0, 3001, 3001, 3001, 6001]
+    wire.push([filler(7000), keyframe(7500)])
+    assert times(wire.media)[5:] == [7500]
+
+
 # Trying again.
 
 
@@ -732,24 +767,29 @@ MUCH_AT_ONCE = [("connect", None), ("play", (40, 10)), ("play", (4000, 30_000))]
 
 
 @settings(max_examples=50, deadline=None)
-@example(AudioChoice.AAC, 0.0, [("decide", False), ("connect", None), ("play", (4000, 30_000))])
-@example(AudioChoice.AAC, 0.0, MUCH_AT_ONCE)
-@example(AudioChoice.AAC, 0.0, [("connect", None), ("play", (40, 10)), ("read", False), MUCH_AT_ONCE[-1]])
+@example(AudioChoice.AAC, 0.0, False, [("decide", False), ("connect", None), ("play", (4000, 30_000))])
+@example(AudioChoice.AAC, 0.0, False, MUCH_AT_ONCE)
+@example(
+    AudioChoice.AAC, 0.0, False, [("connect", None), ("play", (40, 10)), ("read", False), MUCH_AT_ONCE[-1]]
+)
 @given(
     choice=st.sampled_from(AudioChoice),
     give_up_after=st.sampled_from([0.0, 60.0]),
+    takes_filler=st.booleans(),
     steps=st.lists(ANY_STEP, min_size=10),
 )
-def test_whatever_happens(choice: AudioChoice, give_up_after: float, steps: list[tuple[str, Any]]) -> None:
+def test_whatever_happens(
+    choice: AudioChoice, give_up_after: float, takes_filler: bool, steps: list[tuple[str, Any]]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tag_queue, "MAX_QUEUE_BYTES", LIMIT)
         patch.setattr(hold, "MAX_QUEUE_BYTES", LIMIT)
         source = Source()
-        wire = Wire(choice, give_up_after=give_up_after, headers=source.start())
+        wire = Wire(choice, give_up_after=give_up_after, filler=takes_filler, headers=source.start())
         for name, value in steps:
             ACTIONS[name][1](wire, source, value)
             check_sink(wire)
         for media in wire.connections:
-            check_media(media)
+            check_media(media, filler=takes_filler)
         close(wire)
         assert wire.sink.state in (SinkState.CLOSED, SinkState.FAILED)

@@ -98,6 +98,7 @@ ACTIONS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Wire, Source, Any], o
         st.sampled_from([reason for reason in POLICIES if POLICIES[reason]]),
         lambda wire, source, value: fail(wire, value),
     ),
+    "freeze": (st.none(), lambda wire, source, _: wire.push(source.freeze())),
     "start": (st.none(), lambda wire, source, _: wire.push(source.start())),
     "listen": (
         st.sampled_from([100, 4000, 11_000]),

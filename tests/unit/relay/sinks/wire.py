@@ -34,6 +34,10 @@ def keyframe(timestamp: int, size: int = 100) -> Tag:
     return Tag(TagKind.VIDEO, timestamp, b"\x17\x01\x00\x00\x00" + bytes(size), keyframe=True)
 
 
+def filler(timestamp: int) -> Tag:
+    return keyframe(timestamp)._replace(filler=True)
+
+
 def picture(timestamp: int, size: int = 10) -> Tag:
     return Tag(TagKind.VIDEO, timestamp, b"\x27\x01\x00\x00\x00" + bytes(size))
 
@@ -282,11 +286,13 @@ class Source:
     def __init__(self) -> None:
         self._time = self._number = self._version = 0
         self._wants_keyframe = True
+        self._keyframe: Tag | None = None
 
     def start(self) -> list[Tag]:
         """The headers, of a new version."""
         self._version += 1
         self._wants_keyframe = True
+        self._keyframe = None
         video = VIDEO_HEADER._replace(payload=self._body(b"\x17\x00"))
         metadata = [METADATA, METADATA._replace(audio=OPUS)]
         headers = (AUDIO_HEADER, OPUS_HEADER, video)
@@ -302,6 +308,8 @@ class Source:
             self._wants_keyframe = False
             body = self._body(b"\x17\x01" if keyframe else b"\x27\x01") + bytes(size)
             tags.append(Tag(TagKind.VIDEO, self._time, body, keyframe))
+            if keyframe:
+                self._keyframe = tags[-1]
             tags += [sound(self._time - 7), sound(self._time - 7, OPUS)]
         return tags
 
@@ -311,13 +319,25 @@ class Source:
         self._time += milliseconds
         return [sound(time, audio) for time in times for audio in (AAC, OPUS)]
 
+    def freeze(self) -> list[Tag]:
+        """The last key frame again, a second later."""
+        if self._keyframe is None:
+            return []
+        self._time += 1000
+        self._wants_keyframe = True
+        return [self._keyframe._replace(timestamp_ms=self._time, filler=True)]
+
     def _body(self, start: bytes) -> bytes:
         return start + bytes(3) + bytes([self._version]) + self._number.to_bytes(4, "big")
 
 
-def check_media(media: list[Message]) -> None:
-    """What one server got, from its first message on, can be played without a fault."""
+def check_media(media: list[Message], *, filler: bool = False) -> None:
+    """What one server got, from its first message on, can be played without a fault.
+
+    `filler`: a key frame may come again.
+    """
     version = number = None
+    numbers: set[int] = set()
     last_time = last_sound = -1
     for message in media:
         body = message.payload
@@ -331,6 +351,8 @@ def check_media(media: list[Message]) -> None:
             assert body[0] == 0x17 or number == int.from_bytes(body[6:10], "big") - 1, "a gap"
             assert message.timestamp > last_time
             number, last_time = int.from_bytes(body[6:10], "big"), message.timestamp
+            assert filler or number not in numbers, "a filler for one that wants none"
+            numbers.add(number)
     if media:
         assert media[0].type_id == MessageType.DATA
         assert media[1].type_id == MessageType.AUDIO
