@@ -1,6 +1,7 @@
 """Any body is a session description or raises ParseError(SDP_MALFORMED); one that is written out reads back
 the same; as an offer it is negotiated or refused with one printable sentence, and the answer to it is a
-description with as many media descriptions, each of the same kind and mid."""
+description with as many media descriptions, each of the same kind and mid, and with layers that the offer
+has. There is one track for each media description that is taken, or for each of its layers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from whipway.protocol.sdp.answer import NegotiationError, build_answer, negotiat
 from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import Description, parse_description
 from whipway.protocol.sdp.grammar import MAX_BODY_BYTES, MAX_LINES
+from whipway.protocol.sdp.simulcast import MAX_LAYERS, Simulcast
 
 OFFERS = Path(__file__).parents[2] / "tests" / "data" / "offers"
 FINGERPRINT = ":".join(["AB"] * 32)
+MAX_VIDEO = 4
 CANDIDATES = [HostCandidate("192.0.2.1", 5000), HostCandidate("2001:db8::1", 5000, "tcp")]
 
 
@@ -24,7 +27,7 @@ def target(data: bytes) -> bool:
         return False
     _check_round_trip(description)
     try:
-        negotiation = negotiate(description)
+        negotiation = negotiate(description, MAX_VIDEO)
     except NegotiationError as refusal:
         assert refusal.detail.isprintable() and len(refusal.detail) < 500
         return True
@@ -37,7 +40,13 @@ def target(data: bytes) -> bool:
         session_id=1,
         ice_options=("ice2",),
     )
-    _check_answer(description, parse_description(body))
+    answer = parse_description(body)
+    _check_answer(description, answer)
+    expected: list[tuple[str | None, str | None]] = []
+    for media in answer.media:
+        if media.port:
+            expected += [(media.mid, layer.id) for layer in media.rids] or [(media.mid, None)]
+    assert [(track.mid, track.rid) for track in negotiation.tracks] == expected
     return True
 
 
@@ -60,9 +69,14 @@ def _check_answer(offer: Description, answer: Description) -> None:
     accepted = [media for media in answer.media if media.port]
     assert accepted and all(media.codecs and media.fingerprints and media.ice_pwd for media in accepted)
     assert sum(bool(media.candidates) for media in accepted) == 1
-    for media in accepted:
-        offered = next(section for section in offer.media if section.mid == media.mid)
+    for offered, media in zip(offer.media, answer.media, strict=True):
+        if not media.port:
+            continue
         assert set(media.codecs) <= set(offered.codecs)
+        layers = [layer.id for layer in media.rids]
+        assert len(layers) == len(set(layers)) <= MAX_LAYERS
+        assert set(layers) <= {layer.id for layer in offered.rids}
+        assert media.simulcast == Simulcast(recv=tuple((layer,) for layer in layers))
 
 
 def seeds() -> list[bytes]:

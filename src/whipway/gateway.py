@@ -18,6 +18,7 @@ import structlog
 from whipway.config import Settings, Token
 from whipway.origin.server import OriginServer
 from whipway.protocol.rtmp.url import is_loopback_host
+from whipway.relay.quality import Policy
 from whipway.session.session import Timeouts
 from whipway.streams.admission import Admission, make_admission
 from whipway.streams.rtmp_admission import RtmpAdmission
@@ -30,6 +31,7 @@ from whipway.web.tls import TlsError, TlsFiles
 from whipway.worker.addresses import announced_addresses
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.link import LocalLink
+from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
 from whipway.worker.sockets import bind_media, bind_tcp
 from whipway.worker.tls import TlsContexts
@@ -255,9 +257,16 @@ class Gateway:
             sockets.media,
             announced=[(address, port) for address in addresses],
             post_event=self._link.post_event,
-            timeouts=Timeouts(limits.setup_timeout, limits.silence_timeout, limits.takeover_after),
+            rules=SessionRules(
+                timeouts=Timeouts(
+                    limits.setup_timeout, limits.silence_timeout, limits.takeover_after, limits.video_silence
+                ),
+                silent_audio=settings.sink.silent_audio,
+                max_video=settings.inputs.max_video,
+                policy=Policy(settings.quality.policy),
+                min_video_bitrate=settings.quality.min_video_bitrate,
+            ),
             sinks=sinks,
-            silent_audio=settings.sink.silent_audio,
             tcp_listener=sockets.media_tcp,
         )
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from tests.network.virtual import Network, Path, make_network
+from tests.network.virtual import Network, Path, Show, is_media, make_network
 from tests.peers.whip_client import WALLCLOCK, WhipClient, picture, sound
 
 from whipway.media.transcoder import Transcoder
@@ -208,3 +208,14 @@ class TestTags:
         assert seen == [100 * index for index in range(200)]
         # It ends where the packets end, or where silence takes over.
         assert -120 <= seen[-1] - heard[-1] <= AUDIO_WAIT_US / 1000
+
+
+@pytest.mark.parametrize("hole", [0.15, 0.3, 0.6])
+def test_a_moment_in_which_everything_is_lost_moves_nothing(hole: float) -> None:
+    """Sound waits a while for what was lost: it is not late for that, and was not muted."""
+    network = make_network(WhipClient(repair="rtx"), tick=0.01)
+    network.run_until(1.0)
+    network.up.drops = lambda data: is_media(data) and 4.0 <= network.now < 4.0 + hole
+    Show(network).play(7.0)
+    assert network.up.lost
+    assert [track.clock.jumps for track in network.session.receiver.tracks] == [0, 0]

@@ -80,6 +80,11 @@ _CLOCK_RATES = {"audio": 48_000, "video": 90_000}
 _ROLES = {"active": "passive", "passive": "active"}
 
 
+def media_kind(mid: str) -> str:
+    """ "video" of "video2"."""
+    return mid.rstrip("0123456789")
+
+
 def picture(index: int, *, keyframe: bool, size: int = 2500) -> list[bytes]:
     """An access unit unlike every other: one slice of `size` bytes, with parameter sets if it is an IDR."""
     header = bytes((0x65 if keyframe else 0x41, 0x88)) + index.to_bytes(4, "big")
@@ -127,7 +132,9 @@ class Restart:
 
 @dataclass
 class WhipClient:
-    """`kinds` are the media descriptions in their order; `setup` is the offer's `a=setup`."""
+    """`kinds` are the media descriptions in their order, several of a kind numbered ("video", "video2"), and
+    their mids. `setup` is the offer's `a=setup`.
+    """
 
     kinds: tuple[str, ...] = ("audio", "video")
     setup: str = "actpass"
@@ -197,12 +204,12 @@ class WhipClient:
         )
         return Source(
             mid=kind,
-            payload_type=int(_CODECS[kind][0]),
-            clock_rate=_CLOCK_RATES[kind],
+            payload_type=int(_CODECS[media_kind(kind)][0]),
+            clock_rate=_CLOCK_RATES[media_kind(kind)],
             ssrc=self._random.getrandbits(32),
             # Wraps within the first minute, so that every longer test has a wrap.
             sequence=0xFFFF - self._random.randrange(1000),
-            start=0xFFFFFFFF - self._random.randrange(_CLOCK_RATES[kind] * 20),
+            start=0xFFFFFFFF - self._random.randrange(_CLOCK_RATES[media_kind(kind)] * 20),
             extension=extension,
         )
 
@@ -225,10 +232,10 @@ class WhipClient:
         """The offer's body."""
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", f"a=group:BUNDLE {' '.join(self.kinds)}"]
         for kind, source in self.sources.items():
-            formats, attributes = _CODECS[kind]
+            formats, attributes = _CODECS[media_kind(kind)]
             if source.rtx:
                 formats = f"{formats} {RTX_PAYLOAD_TYPE}"
-            lines += [f"m={kind} 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"]
+            lines += [f"m={media_kind(kind)} 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"]
             attributes = [
                 f"mid:{source.mid}",
                 "sendonly",
@@ -250,14 +257,14 @@ class WhipClient:
     def _feedback_attributes(self, kind: str, source: Source) -> list[str]:
         """What is offered beyond PLI."""
         attributes = []
-        if kind == "video" and self.repair != "none":
+        if media_kind(kind) == "video" and self.repair != "none":
             attributes.append(f"rtcp-fb:{source.payload_type} nack")
         if source.rtx:
             attributes += [
                 f"rtpmap:{RTX_PAYLOAD_TYPE} rtx/{source.clock_rate}",
                 f"fmtp:{RTX_PAYLOAD_TYPE} apt={source.payload_type}",
             ]
-        if kind == "video" and self.remb:
+        if media_kind(kind) == "video" and self.remb:
             attributes.append(f"rtcp-fb:{source.payload_type} goog-remb")
         if self.transport_cc:
             attributes += [
@@ -313,7 +320,7 @@ class WhipClient:
         lines = [
             "a=ice-options:trickle ice2",
             f"a=group:BUNDLE {' '.join(self.kinds)}",
-            f"m={self.kinds[0]} 9 UDP/TLS/RTP/SAVPF 0",
+            f"m={media_kind(self.kinds[0])} 9 UDP/TLS/RTP/SAVPF 0",
             f"a=mid:{self.kinds[0]}",
             f"a=ice-ufrag:{ufrag}",
             f"a=ice-pwd:{pwd}",
@@ -481,11 +488,11 @@ class WhipClient:
 
     # Media. `at` is in seconds of the sender's clock: when it was captured.
 
-    def send_picture(self, nals: list[bytes], at: float) -> None:
-        """Send an access unit."""
+    def send_picture(self, nals: list[bytes], at: float, kind: str = "video") -> None:
+        """Send an access unit of a track."""
         payloads = packetize(nals)
         for index, payload in enumerate(payloads):
-            self.send("video", payload, at, marker=index == len(payloads) - 1)
+            self.send(kind, payload, at, marker=index == len(payloads) - 1)
 
     def send(self, kind: str, payload: bytes, at: float, *, padding: int = 0, **changes: object) -> None:
         """Send an RTP packet of a track; `changes` are to the fields of `Packet`."""

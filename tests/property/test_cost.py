@@ -19,10 +19,12 @@ from whipway.protocol.rtcp.packets import (
     SourceDescription,
 )
 from whipway.protocol.rtcp.transport import GenericNack
-from whipway.protocol.sdp.answer import TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.answer import build_answer, negotiate
 from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import Mid, PayloadType, Ssrc, parse_description
+from whipway.protocol.sdp.extensions import RID_URI
 from whipway.protocol.sdp.grammar import MAX_BODY_BYTES, MAX_LINES
+from whipway.protocol.sdp.tracks import TrackDescription
 from whipway.session.ice_session import IceSession
 from whipway.session.receiver import Receiver
 
@@ -117,6 +119,12 @@ OFFERS = {
     "streams": offer(lines=filled("a=ssrc:{0} cname:x")),
     "groups of streams": offer(lines=filled("a=ssrc-group:FID {0} 1{0} 2{0} 3")),
     "a large group of streams": offer(lines=f"a=ssrc-group:FID {' '.join(map(str, range(11_000)))}\n"),
+    "layers": offer(
+        session=f"a=extmap:10 {RID_URI}\n",
+        lines=filled("a=rid:{0} send pt=102", 1500)
+        + f"a=simulcast:send {';'.join(f'{number},~{number}' for number in range(1500))}\n",
+    ),
+    "broken layers": offer(lines=filled("a=rid:{0} send pt=") + f"a=simulcast:send {'h;' * 9000}\n"),
     "extensions": offer(session=filled("a=extmap:{0}1 u:{0}", 400) * 4, rest=OTHER_MEDIA),
     "tags": offer(session=f"a=group:BUNDLE {' '.join(map(str, range(11_000)))}\n", rest=OTHER_MEDIA),
     "candidates": offer(lines=filled("a=candidate:{0} 1 udp 1 a 9 typ host")),

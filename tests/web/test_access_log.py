@@ -47,7 +47,7 @@ async def nothing(_message: object) -> None: ...
 
 async def test_a_session(served: Served) -> None:
     line = await logged(served, "POST", f"{ENDPOINT}?{QUERY}", content=OFFER, headers=SDP)
-    [session_id] = served.directory._live
+    [session_id] = served.directory._known._live
     assert line.pop("ms") >= 0
     assert line == {
         "event": "request",
@@ -96,6 +96,7 @@ async def test_nothing_secret_is_in_it(served: Served) -> None:
         ("POST", ENDPOINT, 400, "info"),
         ("DELETE", f"{ENDPOINT}/{ID}", 404, "info"),
         ("PUT", "/", 405, "info"),
+        ("GET", f"{ENDPOINT}/{ID}/input/1/thumbnail", 404, "info"),
     ],
 )
 async def test_levels(served: Served, method: str, path: str, status: int, level: str) -> None:

@@ -42,7 +42,16 @@ async def preflight(served: Served, path: str, method: str, **headers: str) -> d
 # Preflights
 
 
-@pytest.mark.parametrize(("path", "method"), [(ENDPOINT, "POST"), (SESSION, "PATCH"), (SESSION, "DELETE")])
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        (ENDPOINT, "POST"),
+        (SESSION, "PATCH"),
+        (SESSION, "DELETE"),
+        (f"{SESSION}/input", "PUT"),
+        (f"{SESSION}/quality", "PUT"),
+    ],
+)
 async def test_a_preflight(served: Served, path: str, method: str) -> None:
     found = await preflight(
         served, path, method, Access_Control_Request_Headers="authorization,content-type,if-match"

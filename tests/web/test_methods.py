@@ -25,6 +25,10 @@ ALLOWED = {
     f"{SESSION}/sink": "GET, HEAD, POST, OPTIONS",
     f"{SESSION}/sink/1": "GET, HEAD, DELETE, OPTIONS",
     f"{SESSION}/metadata": "POST, OPTIONS",
+    f"{SESSION}/input": "GET, HEAD, PUT, OPTIONS",
+    f"{SESSION}/input/1/thumbnail": "GET, HEAD, OPTIONS",
+    f"{SESSION}/quality": "GET, HEAD, PUT, OPTIONS",
+    f"{SESSION}/keyframe": "POST, OPTIONS",
     "/live/one.flv": "GET, HEAD, OPTIONS",
     UNKNOWN: "OPTIONS",
     f"{SESSION}/more/and/more": "OPTIONS",
@@ -36,6 +40,9 @@ ACCEPTED = {
     f"{SESSION}/status": SDP,
     f"{SESSION}/sink/1": SDP,
     f"{SESSION}/metadata": "application/json",
+    f"{SESSION}/input": SDP,
+    f"{SESSION}/input/1/thumbnail": SDP,
+    f"{SESSION}/quality": SDP,
     UNKNOWN: SDP,
     f"{SESSION}/more/and/more": SDP,
 }
@@ -86,7 +93,7 @@ async def test_options_of_the_whole_server(served: Served) -> None:
     async with served.client(asterisk) as client:
         response = await client.options("/")
     assert (response.status_code, response.content) == (200, b"")
-    assert response.headers["allow"] == "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+    assert response.headers["allow"] == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
     assert response.headers["accept-post"] == "application/sdp"
 
 

@@ -1,5 +1,6 @@
 """The description of the API: true to what the server takes and says."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,11 +8,18 @@ from tests.web.served import ENDPOINT, FRAGMENT_TYPE, Served, serving
 
 from whipway import __version__
 from whipway.config import Settings
+from whipway.relay.quality import Policy
 from whipway.relay.sinks.sink import AudioChoice, SinkState
 from whipway.relay.tags import AudioCodec
 from whipway.session.session import SessionState
 from whipway.streams.admission import make_admission
-from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_METADATA, EXAMPLE_OFFER
+from whipway.web.openapi_inputs import (
+    EXAMPLE_FRAGMENT,
+    EXAMPLE_INPUT,
+    EXAMPLE_METADATA,
+    EXAMPLE_OFFER,
+    EXAMPLE_QUALITY,
+)
 from whipway.web.problems import ProblemKind
 from whipway.web.publish_query import PARAMETERS
 
@@ -31,6 +39,12 @@ OPERATIONS = {
     (f"{SESSION}/sink/{{sink_id}}", "get"),
     (f"{SESSION}/sink/{{sink_id}}", "delete"),
     (f"{SESSION}/metadata", "post"),
+    (f"{SESSION}/input", "get"),
+    (f"{SESSION}/input", "put"),
+    (f"{SESSION}/input/{{mid}}/thumbnail", "get"),
+    (f"{SESSION}/quality", "get"),
+    (f"{SESSION}/quality", "put"),
+    (f"{SESSION}/keyframe", "post"),
 }
 CHANGING = [(path, method) for path, method in sorted(OPERATIONS) if method != "get"]
 NAMES = {
@@ -46,6 +60,12 @@ NAMES = {
     "getSink",
     "removeSink",
     "sendMetadata",
+    "getInputs",
+    "selectInput",
+    "getThumbnail",
+    "getQuality",
+    "setQuality",
+    "requestKeyframe",
 }
 # Said by what stands around the routes, or where no operation is.
 ELSEWHERE = {ProblemKind.METHOD_NOT_ALLOWED}
@@ -103,6 +123,7 @@ async def test_the_query_is_described(paths: dict[str, Any]) -> None:
         bitrate = parameters["audio_bitrate"]["schema"]
         assert (bitrate["minimum"], bitrate["maximum"]) == (16_000, 320_000)
         assert parameters["audio"]["schema"]["enum"] == list(AudioChoice)
+        assert parameters["filler"]["schema"]["enum"] == ["none", "freeze"]
 
 
 async def test_bodies_and_headers_are_described(paths: dict[str, Any]) -> None:
@@ -163,7 +184,7 @@ async def test_a_snapshot_is_described(served: Served, paths: dict[str, Any]) ->
     responses = paths[f"{SESSION}/status"]["get"]["responses"]
     schema = responses["200"]["content"]["application/json"]["schema"]
     snapshot = (await served.http.get(f"{await served.session()}/status")).json()
-    assert schema["properties"].keys() == set(schema["required"]) == snapshot.keys()
+    assert_complete(snapshot, schema)
     assert schema["properties"]["state"]["enum"] == list(SessionState)
 
 
@@ -177,6 +198,44 @@ async def test_a_sink_is_described(served: Served, paths: dict[str, Any]) -> Non
     assert audio.keys() == sink["audio"].keys()
     assert audio["choice"]["enum"] == list(AudioChoice)
     assert audio["codec"]["enum"] == list(AudioCodec)
+
+
+@pytest.mark.parametrize("resource", ["input", "quality"])
+async def test_what_controls_a_session_is_described(
+    served: Served, paths: dict[str, Any], resource: str
+) -> None:
+    get, put = paths[f"{SESSION}/{resource}"]["get"], paths[f"{SESSION}/{resource}"]["put"]
+    [schema] = {
+        json.dumps(each["responses"]["200"]["content"]["application/json"]["schema"]) for each in (get, put)
+    }
+    found = (await served.http.get(f"{await served.session()}/{resource}")).json()
+    assert_complete(found, json.loads(schema))
+    assert set(put["requestBody"]["content"]) == {"application/json"}
+    assert put["responses"]["415"]["headers"].keys() == {"Accept"}
+    assert codes(put, "400") == ["malformed_request", "malformed_json"]
+    assert codes(put, "422") == [f"{resource}_refused"]
+
+
+def assert_complete(found: Any, schema: dict[str, Any]) -> None:
+    """All that there is is described, and the other way round."""
+    if "properties" in schema:
+        assert schema["properties"].keys() == set(schema["required"]) == found.keys()
+        for name, each in found.items():
+            assert_complete(each, schema["properties"][name])
+    elif isinstance(found, list) and "items" in schema:
+        for each in found:
+            assert_complete(each, schema["items"])
+
+
+async def test_the_words_are_those_of_the_program(paths: dict[str, Any]) -> None:
+    body = paths[f"{SESSION}/quality"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["policy"]["enum"] == list(Policy)
+    status = paths[f"{SESSION}/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert status["properties"]["quality"]["properties"]["asked"]["properties"]["policy"]["enum"] == list(
+        Policy
+    )
+    thumbnail = paths[f"{SESSION}/input/{{mid}}/thumbnail"]["get"]["responses"]
+    assert set(thumbnail["200"]["content"]) == {"image/jpeg"} and "content" not in thumbnail["204"]
 
 
 async def test_metadata_is_described(paths: dict[str, Any]) -> None:
@@ -202,7 +261,8 @@ async def test_links_lead_to_what_can_be_done_with_a_session(paths: dict[str, An
     }
     assert targets.keys() == NAMES
     created = paths[ENDPOINT]["post"]["responses"]["201"]["links"]
-    of_sessions = {"checkSession", "getSessionStatus", "endSession", "addSink", "listSinks", "sendMetadata"}
+    of_parts = {"getSink", "removeSink", "getThumbnail"}
+    of_sessions = NAMES - {"publish", "checkEndpoint", "getServerStatus", "updateIce"} - of_parts
     assert created.keys() == of_sessions | {"updateIce"}
     assert created["updateIce"]["parameters"]["If-Match"] == "$response.header.ETag"
     found = [
@@ -211,7 +271,7 @@ async def test_links_lead_to_what_can_be_done_with_a_session(paths: dict[str, An
         for operation in methods.values()
         for response in operation["responses"].values()
     ]
-    assert {name for links in found for name in links} == of_sessions | {"updateIce", "getSink", "removeSink"}
+    assert {name for links in found for name in links} == of_sessions | {"updateIce"} | of_parts
     for link in (link for links in found for link in links.values()):
         assert link["parameters"].keys() <= targets[link["operationId"]]
 
@@ -228,3 +288,6 @@ async def test_the_examples_are_taken(served: Served, paths: dict[str, Any]) -> 
         assert fragment.status_code == 204
         metadata = await served.http.post(f"{location}/metadata", json=EXAMPLE_METADATA)
         assert metadata.status_code == 204
+        for resource, example in (("input", EXAMPLE_INPUT), ("quality", EXAMPLE_QUALITY)):
+            response = await served.http.put(f"{location}/{resource}", json=example)
+            assert response.status_code == 200

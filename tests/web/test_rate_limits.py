@@ -41,6 +41,9 @@ async def statuses(served: Served, method: str, path: str, count: int, address: 
         ("DELETE", SESSION, "deletes_per_minute", 404),
         ("POST", f"{SESSION}/sink?{QUERY}", "posts_per_minute", 404),
         ("POST", f"{SESSION}/metadata", "patches_per_minute", 404),
+        ("POST", f"{SESSION}/keyframe", "patches_per_minute", 404),
+        ("PUT", f"{SESSION}/input", "patches_per_minute", 404),
+        ("PUT", f"{SESSION}/quality", "patches_per_minute", 404),
         ("DELETE", f"{SESSION}/sink/1", "deletes_per_minute", 404),
     ],
 )
@@ -64,6 +67,18 @@ async def test_each_method_has_a_limit_of_its_own() -> None:
         for method, path in (("POST", ENDPOINT), ("DELETE", SESSION), ("PATCH", SESSION)):
             first, second = await statuses(served, method, path, 2)
             assert first != 429 and second == 429
+
+
+async def test_what_changes_a_session_is_counted_together() -> None:
+    async with serving(limits(patches_per_minute=4)) as served:
+        for method, path in (
+            ("PATCH", ""),
+            ("POST", "/metadata"),
+            ("POST", "/keyframe"),
+            ("PUT", "/quality"),
+        ):
+            assert await statuses(served, method, SESSION + path, 1) == [404]
+        assert_problem(await served.http.put(f"{SESSION}/input"), 429, "too_many_requests")
 
 
 async def test_zero_is_no_limit() -> None:

@@ -277,7 +277,7 @@ async def test_s4_2_the_last_thousand_ended_sessions_are_410(
 
     async def come_and_go() -> None:
         created = await served.directory.create(
-            offer="", stream_name="one", stream_url=TARGET, audio="aac", audio_bitrate=128_000
+            offer="", stream_name="one", stream_url=TARGET, audio="aac", audio_bitrate=128_000, filler="none"
         )
         await served.directory.end(created.session_id, "deleted")
 

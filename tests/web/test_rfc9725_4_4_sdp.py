@@ -6,7 +6,9 @@ import pytest
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient, picture
 from tests.web.live_client import live
-from tests.web.served import OFFER, OFFERS, Served, assert_problem
+from tests.web.served import OFFER, OFFERS, Served, assert_problem, serving
+
+from whipway.config import InputSettings, Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -69,12 +71,24 @@ async def test_s4_4_2_one_track_of_each_kind_is_taken(served: Served, kinds: tup
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
-async def test_s4_4_2_two_tracks_of_a_kind_are_422(served: Served, kind: str) -> None:
+async def test_s4_4_2_two_tracks_of_a_kind_are_422(kind: str) -> None:
     head, audio, video = re.split(r"(?m)^(?=m=)", TWO)
     again = (audio if kind == "audio" else video).replace(f"a=mid:{kind}", "a=mid:more")
     offer = head.replace("audio video", "audio video more") + audio + video + again
-    assert_problem(await served.post(content=offer), 422, "unsupported_offer")
-    assert served.is_empty
+    async with serving(Settings(inputs=InputSettings(max_video=1))) as served:
+        assert_problem(await served.post(content=offer), 422, "unsupported_offer")
+        assert served.is_empty
+
+
+async def test_s4_4_2_several_videos_are_an_extension(served: Served) -> None:
+    kinds = ("audio", "video", "video2", "video3", "video4")
+    response = await served.post(content=WhipClient(kinds=kinds).offer)
+    assert response.status_code == 201
+    assert re.findall(r"^m=(\w+) 9 ", response.text, re.M) == ["audio", *["video"] * 4]
+    assert any("urn:whipway:inputs" in link for link in response.headers.get_list("link"))
+    more = WhipClient(kinds=(*kinds, "video5")).offer
+    refused = await served.post("stream_name=two&stream_url=rtmp://127.0.0.1/live", more)
+    assert_problem(refused, 422, "unsupported_offer")
 
 
 async def test_s4_4_2_no_track_is_422(served: Served) -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.web.served import BASE, ENDPOINT, OFFER, QUERY, SDP, Served, assert_problem, serving
 
 from whipway.config import Settings
-from whipway.streams import sessions
+from whipway.streams import known_sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +33,20 @@ async def test_a_201_says_what_there_is_beside_the_session(served: Served) -> No
         f'<{location}/status>; rel="urn:whipway:status"',
         f'<{location}/sink>; rel="urn:whipway:sinks"',
         f'<{location}/metadata>; rel="urn:whipway:metadata"',
+        f'<{location}/input>; rel="urn:whipway:inputs"',
+        f'<{location}/quality>; rel="urn:whipway:quality"',
     ]
-    for path in ("status", "sink"):
+    for path in ("status", "sink", "input", "quality"):
         assert (await served.http.get(f"{location}/{path}")).status_code == 200
+
+
+async def test_several_inputs_are_offered_where_they_are_taken() -> None:
+    async with serving(Settings.model_validate({"inputs": {"max_video": 1}})) as served:
+        response = await served.post()
+        assert "urn:whipway:quality" in response.headers["link"]
+        assert "urn:whipway:inputs" not in response.headers["link"]
+        # The one there is can be asked about like any other.
+        assert (await served.http.get(f"{response.headers['location']}/input")).status_code == 200
 
 
 async def test_ice_servers_come_one_by_one() -> None:
@@ -144,7 +155,7 @@ async def test_why_it_is_not_there_any_more(served: Served) -> None:
 async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker knows nothing of it, and no word of its end ever comes."""
     path = await served.session()
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     with monkeypatch.context() as patched:
         patched.setattr(served.worker, "_broadcasts", {})
         # The worker is not asked for this.

@@ -17,7 +17,7 @@ from tests.web.served import BASE, ENDPOINT, TARGET, Served, assert_problem, ser
 
 from whipway.config import AuthSettings, Settings, Token
 from whipway.protocol.rtmp.server import PublishRequested
-from whipway.streams import sessions
+from whipway.streams import known_sessions
 from whipway.streams.admission import make_admission, unix_time
 from whipway.streams.tokens import make_token
 from whipway.worker.messages import EndSession
@@ -90,6 +90,19 @@ async def test_a_sink_is_added_and_removed(served: Served) -> None:
     for method in ("GET", "DELETE"):
         again = await served.http.request(method, response.headers["location"])
         assert_problem(again, 404, "sink_unknown")
+
+
+@pytest.mark.parametrize("choice", ["none", "freeze"])
+async def test_what_a_sink_gets_in_place_of_pictures(choice: str) -> None:
+    other = "none" if choice == "freeze" else "freeze"
+    async with serving(Settings.model_validate({"sink": {"filler": choice}})) as served:
+        path = await served.session("one")
+        asked = await served.post(query("two", more=f"&filler={other}"))
+        assert asked.status_code == 201
+        await add(served, path, query("three"))
+        await add(served, path, query("four", more=f"&filler={other}"))
+        found = [*await sinks(served, path), *await sinks(served, asked.headers["location"])]
+        assert [each["filler"] for each in found] == [choice, choice, other, other]
 
 
 async def test_the_first_sink_is_one_like_the_others(served: Served) -> None:
@@ -165,6 +178,7 @@ async def test_a_sink_that_is_added_gets_the_stream(served: Served) -> None:
         (query(more="&stream_url=rtmp://host/live"), "stream_url"),
         (query(more="&audio=mp3"), "audio"),
         (query(more="&audio_bitrate=1"), "audio_bitrate"),
+        (query(more="&filler=black"), "filler"),
     ],
 )
 async def test_a_bad_parameter_is_named(served: Served, asked: str, parameter: str) -> None:
@@ -291,7 +305,7 @@ async def test_a_session_that_ends_meanwhile(
 async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker knows nothing of it, and no word of its end ever comes."""
     path = await served.session()
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     with monkeypatch.context() as patched:
         patched.setattr(served.worker, "_broadcasts", {})
         assert_problem(await served.http.get(f"{path}/sink"), 404, "session_unknown")

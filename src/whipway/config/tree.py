@@ -169,6 +169,25 @@ class SinkSettings(_Section):
     insecure_tls: Annotated[list[Text], BeforeValidator(split_commas), Field(max_length=256)] = []
     """Hosts whose certificates are not checked (`test.host`, `*.example.com`, IP addresses). For tests."""
     max_per_session: Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100)] = 16
+    filler: Literal["none", "freeze"] = "none"
+    """What a sink gets while the publisher sends no picture, where it asks for nothing else. freeze: the last
+    key frame, once a second."""
+
+
+class InputSettings(_Section):
+    """What a session may receive."""
+
+    max_video: Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=8)] = 4
+    """Video sections of an offer, of which one at a time is on air. 1: as RFC 9725, section 4.4.2 has it."""
+
+
+class QualitySettings(_Section):
+    """How the bitrate of a publisher's video follows what the sinks take."""
+
+    policy: Literal["follow-slowest", "follow-primary", "off"] = "follow-slowest"
+    """Which sink is followed: the slowest, or the first. off: pictures are dropped in front of a slow one."""
+    min_video_bitrate: Annotated[int, BeforeValidator(no_boolean), Field(ge=50_000, le=100_000_000)] = 150_000
+    """Bits a second, below which no sink brings it."""
 
 
 class LimitSettings(_Section):
@@ -177,7 +196,7 @@ class LimitSettings(_Section):
     posts_per_minute: Rate = 120
     """Of sessions, of sinks, and of RTMP publishers at the embedded origin."""
     patches_per_minute: Rate = 1200
-    """Changes of a session: ICE, by PATCH, and metadata."""
+    """Changes of a session: ICE, by PATCH, metadata, inputs, quality, and key frames asked for."""
     deletes_per_minute: Rate = 240
     sessions_per_address: Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=100_000)] = 200
     """0 sets no limit beyond `session.max_sessions`."""
@@ -196,6 +215,9 @@ class SessionSettings(_Section):
     drain_timeout: DrainSeconds = 0.0
     """Seconds for which sessions may go on when the server is asked to stop (SIGTERM, Ctrl-C); new ones are
     refused meanwhile, or redirected. A second signal ends it."""
+    video_silence: Seconds = 2.0
+    """Seconds without a packet of the picture on air, after which it is taken to be muted: sinks with
+    `filler` get it, and it goes on with a key frame."""
     max_sessions: SessionCount = 1000
     on_conflict: Literal["refuse", "takeover"] = "refuse"
     """What a second publisher of a live stream gets: 409, or the stream. A silent one always gives way."""
@@ -218,6 +240,8 @@ class Settings(_Section):
     rtmp: RtmpSettings = RtmpSettings()
     egress: EgressSettings = EgressSettings()
     sink: SinkSettings = SinkSettings()
+    inputs: InputSettings = InputSettings()
+    quality: QualitySettings = QualitySettings()
     auth: AuthSettings = AuthSettings()
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()

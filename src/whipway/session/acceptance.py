@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from whipway.protocol.dtls import Certificate, DtlsTransport, Fingerprint
 from whipway.protocol.ice import IceAgent, generate_credentials
-from whipway.protocol.sdp.answer import TrackDescription, build_answer, negotiate
+from whipway.protocol.sdp.answer import build_answer, negotiate
 from whipway.protocol.sdp.candidates import HostCandidate
 from whipway.protocol.sdp.description import parse_description
+from whipway.protocol.sdp.tracks import TrackDescription
 from whipway.session.feedback import Feedback
 from whipway.session.ice_session import ICE_OPTIONS, IceSession
 from whipway.session.receiver import Receiver
@@ -31,13 +32,18 @@ def accept_offer(
     timeouts: Timeouts,
     random: Callable[[int], bytes],
     now: float,
+    max_video: int = 1,
 ) -> Accepted:
-    """Judge an offer. Raises ParseError when it is not SDP, NegotiationError when it is not acceptable."""
+    """Judge an offer, of which `max_video` video sections are taken.
+
+    Raises ParseError when it is not SDP, NegotiationError when it is not acceptable.
+    """
     description = parse_description(offer)
-    negotiation = negotiate(description)
+    negotiation = negotiate(description, max_video)
     ufrag, pwd = generate_credentials(random)
     fingerprints = [Fingerprint(each.algorithm, each.digest) for each in negotiation.fingerprints]
-    receiver = Receiver(negotiation.tracks, local_ssrc=int.from_bytes(random(4), "big"))
+    local_ssrc = int.from_bytes(random(4), "big")
+    receiver = Receiver(negotiation.tracks, local_ssrc, timeouts.video)
     agent = IceAgent(ufrag=ufrag, pwd=pwd, remote_ufrag=negotiation.remote_ufrag)
     ice = IceSession(agent, negotiation, candidates, random)
     for media in description.media:

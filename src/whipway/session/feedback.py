@@ -9,8 +9,9 @@ some encoders ignore it for good.
     receiver report, reference time       once a second
     generic NACK                          a number is missing                     nack
     transport-wide arrivals (TWCC)        every 100 ms, if anything came          transport-cc
-    REMB                                  once a second                           goog-remb, no transport-cc
-    PLI, while packets come               a picture is needed, or no key frame for 2.5 s
+    REMB (bitrate_feedback.py)            once a second, and when a cap changes   goog-remb
+    PLI, while packets come               a picture is needed that somebody sees, or what
+                                          is on air had no key frame for 2.5 s
 """
 
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ from math import inf
 from whipway.protocol.rtcp.extended import ReferenceTimeReport
 from whipway.protocol.rtcp.feedback import PictureLossIndication
 from whipway.protocol.rtcp.packets import ReceiverReport, ReportBlock, SourceDescription, seconds_to_ntp
-from whipway.protocol.rtcp.remb import BitrateEstimate, LossBasedEstimator
 from whipway.protocol.rtcp.transport import GenericNack
 from whipway.protocol.rtp.round_trip import RoundTrip
+from whipway.session.bitrate_feedback import BitrateFeedback
 from whipway.session.keyframes import MAX_SILENCE, KeyframeHabit
+from whipway.session.rates import Rates
 from whipway.session.receiver import Receiver
-from whipway.session.track import VideoTrack
+from whipway.session.track import Track, VideoTrack
 
 MAX_DATAGRAM_BYTES = 1200
 """Of one compound packet, before encryption: what fits every path."""
@@ -55,12 +57,13 @@ class KeyframeRequest:
         self._interval = FIRST_REQUEST_INTERVAL
         self._keyframes = -1  # how many had begun to come when it was asked last
 
-    def due_at(self) -> float | None:
+    def due_at(self, *, on_air: bool = True) -> float | None:
         """When the next request is due; None while nobody is there to be asked.
 
-        Who pauses has no picture to send: it is asked when packets come again.
+        Who pauses has no picture to send: it is asked when packets come again. How far key frames are apart
+        does not matter of what is not on air.
         """
-        self.habit.look()
+        self.habit.look(counts=on_air)
         if self._track.ssrc is None:
             return None
         if not self._track.packets:
@@ -68,16 +71,18 @@ class KeyframeRequest:
             return None if self.count else self._asked_at
         due = self._asked_at + (FIRST_REQUEST_INTERVAL if self._is_answered() else self._interval)
         due = max(due, self.habit.resumed_at + START_INTERVAL)
-        if self._track.is_wanted:
-            # The last one may have been of no use, and so may be the next.
+        if self._track.is_wanted and on_air:
+            # The last one may have been of no use, and so may be the next. Off air somebody waits for it.
             due = max(due, self._track.keyframe_at + FIRST_REQUEST_INTERVAL * 2)
         if not self._track.needs_keyframe:
+            if not on_air:
+                return None
             due = max(due, self._track.keyframe_at + MAX_KEYFRAME_AGE)
         return due if due <= self._track.heard_at + MAX_SILENCE else None
 
-    def take(self, now: float) -> bool:
+    def take(self, now: float, *, on_air: bool = True) -> bool:
         """Tell whether to ask now, and note it."""
-        due = self.due_at()
+        due = self.due_at(on_air=on_air)
         if due is None or now < due:
             return False
         if self._is_answered():
@@ -106,39 +111,65 @@ class Feedback:
             for track in tracks
             if isinstance(track, VideoTrack)
         }
-        self._estimators = {
-            track: LossBasedEstimator()
-            for track in tracks
-            if track.description.remb and track.description.transport_cc_extension_id is None
-        }
+        self.rates = Rates(tracks)
+        """How much comes of each track; sampled with every report."""
+        self.jitters: dict[Track, float] = {}
+        """In seconds, as last reported of each track (RFC 3550, 6.4.1)."""
+        self._bitrates = BitrateFeedback(receiver, self.rates)
         self._receiver = receiver
         self._ssrc = receiver.local_ssrc
         self._description = SourceDescription(((self._ssrc, cname),)).serialize()
         self._next_report = 0.0
         self._next_arrivals = 0.0
+        self._composed_at = 0.0
+
+    @property
+    def video_cap(self) -> int | None:
+        """Bits a second of video that may be on air; None: as many as it likes. A change is told at once."""
+        return self._bitrates.video_cap
+
+    @video_cap.setter
+    def video_cap(self, bitrate: int | None) -> None:
+        self._bitrates.video_cap = bitrate
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the client has agreed to take a cap."""
+        return self._bitrates.is_heard
 
     def deadline(self) -> float:
         """When `compose` has something to say."""
+        if self._bitrates.is_due:
+            return self._composed_at
         due = self._next_report
         if self._receiver.arrivals.pending:
             due = min(due, self._next_arrivals)
         for track in self._receiver.tracks:
             due = min(due, track.missing.deadline())
-        for request in self.requests.values():
-            if (at := request.due_at()) is not None:
-                due = min(due, at)
+        inputs = self._receiver.inputs
+        for track, request in self.requests.items():
+            at = request.due_at(on_air=track is inputs.on_air)
+            # Whether anybody looks is a question of now, as `compose` asks it: what is overdue already waits
+            # for somebody to look, and must not be due all that time.
+            if at is not None and at < due and inputs.is_watched(track, max(at, self._composed_at)):
+                due = at
         return due
 
     def compose(self, now: float) -> list[bytes]:
         """The RTCP datagrams to send now."""
+        self._composed_at = now
         reports: list[bytes] = []
+        limits = b""
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL
+            self.rates.sample(now)
             reports = self._reports(now)
+            limits = self._bitrates.report(now)
+        elif self._bitrates.is_due:
+            limits = self._bitrates.compose()
         alone, together = self._repairs(now)
-        return alone + self._compounds(
-            reports, [*reports[1:], *together, *self._keyframes(now), *self._arrivals(now)]
-        )
+        packets = [*reports[1:], limits, *together, *self._keyframes(now), *self._arrivals(now)]
+        return alone + self._compounds(reports, [packet for packet in packets if packet])
 
     def _compounds(self, reports: list[bytes], packets: list[bytes]) -> list[bytes]:
         """Packets of at most `MAX_DATAGRAM_BYTES` that begin with the report, or an empty one."""
@@ -159,16 +190,12 @@ class Feedback:
             track.measure_loss()
             if track.ssrc is not None and (reception := track.statistics.report(now)) is not None:
                 blocks.append(ReportBlock(track.ssrc, *reception))
-        packets = [
+                self.jitters[track] = reception.jitter / track.description.clock_rate
+        return [
             ReceiverReport(self._ssrc, tuple(blocks)).serialize(),
             # Senders that understand it answer it, and so tell the round trip; others skip it.
             ReferenceTimeReport(self._ssrc, seconds_to_ntp(now)).serialize(),
         ]
-        for track, estimator in self._estimators.items():
-            if track.ssrc is not None:
-                bitrate = estimator.update(track.loss, now)
-                packets.append(BitrateEstimate(self._ssrc, bitrate, (track.ssrc,)).serialize())
-        return packets
 
     def _repairs(self, now: float) -> tuple[list[bytes], list[bytes]]:
         """The NACKs that go by themselves, and those that do not."""
@@ -183,8 +210,11 @@ class Feedback:
         return alone, together
 
     def _keyframes(self, now: float) -> Iterator[bytes]:
+        inputs = self._receiver.inputs
         for track, request in self.requests.items():
-            if request.take(now) and track.ssrc is not None:
+            if not inputs.is_watched(track, now):
+                continue
+            if request.take(now, on_air=track is inputs.on_air) and track.ssrc is not None:
                 yield PictureLossIndication(self._ssrc, track.ssrc).serialize()
 
     def _arrivals(self, now: float) -> Iterator[bytes]:

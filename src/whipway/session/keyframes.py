@@ -1,8 +1,8 @@
 """How a sender goes about its key frames: how far apart they begin, and whether it sends one when asked.
 
 Only the time in which packets come counts: a paused camera sends no key frame, and owes none. So time is
-told by the last packet, and what a silence interrupts is not judged. A key frame counts as soon as something
-of it came: what the network does to the rest of it is not the encoder's doing.
+told by the last packet, and what a silence interrupts is not judged, nor is what is not on air. A key frame
+counts as soon as something of it came: what the network does to the rest of it is not the encoder's doing.
 """
 
 from collections import deque
@@ -31,6 +31,7 @@ class KeyframeHabit:
         self._heard_at = -inf
         self._begun = 0
         self._begun_at = -inf
+        self._counts_from = -inf  # the end of the last silence, or of the last time that nobody saw it
         self._intervals: deque[float] = deque([0.0], maxlen=2)
         self._open: deque[float] = deque()  # when it was asked, for what may still be answered
         self._is_overdue = False
@@ -43,8 +44,9 @@ class KeyframeHabit:
 
     @property
     def age(self) -> float:
-        """Seconds for which packets came since the last key frame began."""
-        return self._heard_at - max(self._begun_at, self.resumed_at) if self._track.packets else 0.0
+        """Seconds for which packets came, and were seen, since the last key frame began."""
+        seen_from = max(self._begun_at, self._counts_from)
+        return self._heard_at - seen_from if self._heard_at > -inf else 0.0
 
     @property
     def ignores_requests(self) -> bool:
@@ -55,13 +57,15 @@ class KeyframeHabit:
         """Take note of a request."""
         self._open.append(now)
 
-    def look(self) -> None:
-        """Take note of what came."""
+    def look(self, *, counts: bool = True) -> None:
+        """Take note of what came. Without `counts` no interval does, as nobody asks for key frames then."""
         heard_at = self._track.heard_at
         if heard_at > self._heard_at + MAX_SILENCE:
-            self.resumed_at = heard_at
+            self.resumed_at = self._counts_from = heard_at
             self._settle()
         self._heard_at = heard_at
+        if not counts:
+            self._counts_from = heard_at
         while self._open and heard_at > self._open[0] + ANSWER_TIME + self._round_trip.seconds:
             self._open.popleft()
             self._answers.append(False)

@@ -17,8 +17,9 @@ from whipway.session.demux import DatagramKind, classify
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.session.feedback import Feedback
 from whipway.session.ice_session import IceSession, IceUpdate
+from whipway.session.inputs import Inputs
 from whipway.session.receiver import Receiver
-from whipway.session.track import VideoTrack
+from whipway.session.report import QualityReport
 from whipway.session.transport import Transport
 
 CONSENT_TIMEOUT = 30.0
@@ -40,11 +41,13 @@ class Timeouts:
     """Seconds. `setup`: from POST to the end of the handshake. `silence`: without an authentic datagram.
 
     `takeover`: without any, after which `is_silent` says that the stream may be another publisher's.
+    `video`: without a packet of the picture on air, after which it is muted.
     """
 
     setup: float = 10.0
     silence: float = 5.0
     takeover: float = 2.0
+    video: float = 2.0
 
 
 class Session:
@@ -67,6 +70,7 @@ class Session:
         self.ice = ice
         self.receiver = receiver
         self.feedback = feedback
+        self.report = QualityReport(receiver, feedback)
         self._timeouts = timeouts
         self._created_at = now
         self._stray_at = -inf
@@ -74,6 +78,11 @@ class Session:
         self._now = now  # of the last input
         self._drops: Counter[DropReason] = Counter()
         self._events: list[Event] = []
+
+    @property
+    def inputs(self) -> Inputs:
+        """What there is to be seen, and what of it is on air."""
+        return self.receiver.inputs
 
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Feed one datagram that came from `addr`."""
@@ -114,6 +123,8 @@ class Session:
         self._take_transport_events()
         if self.state is SessionState.LIVE:
             self._events += self.receiver.handle_timeout(now)
+            self.inputs.handle_timeout(now)
+            self.report.handle_timeout(now)
 
     def deadline(self, now: float) -> float | None:
         """When `handle_timeout` is wanted; None once the session is over."""
@@ -121,7 +132,7 @@ class Session:
             return None
         candidates = [self._last_moment(), self.transport.deadline(now), self.receiver.deadline()]
         if self.state is SessionState.LIVE:
-            candidates.append(self.feedback.deadline())
+            candidates += [self.feedback.deadline(), self.inputs.deadline(now), self.report.deadline()]
         return min(at for at in candidates if at is not None)
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
@@ -180,10 +191,14 @@ class Session:
         self._stray_at = now
 
     def request_keyframe(self) -> None:
-        """Have the client asked for a key frame of its video."""
-        for track in self.receiver.tracks:
-            if isinstance(track, VideoTrack):
+        """Have the client asked for a key frame of what is on air, and of what is to be."""
+        for track in (self.inputs.on_air, self.inputs.wanted):
+            if track is not None:
                 track.want_keyframe()
+
+    def limit_video(self, bitrate: int | None) -> None:
+        """Have the client send no more than so many bits a second of what is on air; None: as it likes."""
+        self.inputs.cap = self.feedback.video_cap = bitrate
 
     def drops(self) -> Counter[DropReason]:
         """Everything that was not used, by reason."""

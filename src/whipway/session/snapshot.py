@@ -5,6 +5,7 @@ from typing import Any
 from whipway.protocol.ice import TCP_ADDRESS_PARTS
 from whipway.session.session import Session
 from whipway.session.track import Track, VideoTrack
+from whipway.session.video_input import track_state
 from whipway.session.warnings import find_warnings
 
 
@@ -22,10 +23,20 @@ def describe_session(session: Session, now: float, *, has_b_frames: bool = False
         "detail": ended.detail if ended else None,
         "round_trip_ms": round(round_trip.seconds * 1000, 1) if round_trip.is_measured else None,
         "ice": _describe_ice(session),
+        "video": media_state(session, "video", now),
+        "audio": media_state(session, "audio", now),
+        **_describe_inputs(session, now),
         "warnings": [{"code": code.value, "detail": detail} for code, detail in warnings],
         "tracks": [_describe_track(session, track) for track in session.receiver.tracks],
         "drops": {reason.value: count for reason, count in sorted(session.drops().items())},
     }
+
+
+def media_state(session: Session, kind: str, now: float) -> str:
+    """Whether picture or sound is "live", "muted", not there yet ("waiting"), or was not offered ("none")."""
+    tracks = [track for track in session.receiver.tracks if track.description.kind == kind]
+    on_air = session.inputs.on_air if kind == "video" else next(iter(tracks), None)
+    return "none" if on_air is None else track_state(on_air, now, session.inputs.video_silence)
 
 
 def _describe_ice(session: Session) -> dict[str, Any]:
@@ -39,9 +50,24 @@ def _describe_ice(session: Session) -> dict[str, Any]:
     }
 
 
+def _describe_inputs(session: Session, now: float) -> dict[str, Any]:
+    inputs, report = session.inputs, session.report
+    on_air, wanted = inputs.on_air, inputs.wanted
+    return {
+        "input": {
+            "on_air": on_air.description.mid if on_air else None,
+            "wanted": wanted.description.mid if wanted else None,
+            "layer": inputs.layer or "auto",
+            "layer_on_air": on_air.description.rid if on_air else None,
+        },
+        "inputs": inputs.describe(now, report.bitrate, report.fps),
+    }
+
+
 def _describe_track(session: Session, track: Track) -> dict[str, Any]:
     description = {
         "mid": track.description.mid,
+        "rid": track.description.rid,
         "kind": track.description.kind,
         "ssrc": track.ssrc,
         "packets": track.packets,

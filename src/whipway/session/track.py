@@ -24,7 +24,8 @@ from whipway.protocol.rtp.reorder import ReorderBuffer
 from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.sequence import Extender
 from whipway.protocol.rtp.timeline import Timeline, TrackClock
-from whipway.protocol.sdp.answer import TrackDescription
+from whipway.protocol.sdp.tracks import TrackDescription
+from whipway.session.picture_memory import PictureMemory
 
 Unit = AccessUnit | AudioFrame
 
@@ -39,6 +40,8 @@ MIN_START_WAIT = 0.1
 """Seconds to wait for them, besides two round trips. Often there are none, and a key frame is asked for."""
 LOSS_GAIN = 1 / 4
 """Of the last second in the smoothed loss."""
+MIN_PAUSE = 0.1
+"""Seconds without a packet that are looked into: longer than from one picture or sound to the next."""
 
 
 class Track(ABC):
@@ -53,6 +56,10 @@ class Track(ABC):
         self.units = 0
         self.heard_at = -inf
         """When the last packet came."""
+        self.pause = 0.0
+        """The longest silence before a packet that came, in seconds; whoever acts upon it sets it back."""
+        self.latest_us = 0
+        """The newest media time of a unit."""
         self.reported_at = -inf
         """When the last sender report came."""
         self.loss = 0.0
@@ -102,6 +109,8 @@ class Track(ABC):
         if self._is_fresh:
             self._begin_with(packet, sequence, now)
         pause = now - self.heard_at
+        if pause > MIN_PAUSE:
+            self._note_pause(packet.timestamp, pause, now)
         self.heard_at = now
         self.statistics.received(sequence, packet.timestamp, now)
         ready = self._reorder.insert(sequence, packet, now)
@@ -162,6 +171,11 @@ class Track(ABC):
         """Every packet or unit of this track that was not used, by reason."""
         return self.drops + self._reorder_drops()
 
+    def _note_pause(self, timestamp: int, pause: float, now: float) -> None:
+        self.pause = max(self.pause, pause)
+        if self.packets > 1:
+            self.clock.resumes(timestamp, self.heard_at, now)
+
     def _begin_with(self, packet: Packet, sequence: int, now: float) -> None:
         """Take the first packet of an SSRC that comes, which need not be the first that was sent."""
         self._is_fresh = False
@@ -215,8 +229,8 @@ class VideoTrack(Track):
         """When the last key frame was complete."""
         self.keyframe_interval = 0.0
         """Seconds from the key frame before the last one to the last."""
-        self.profile_idc: int | None = None
-        """Of the last SPS (ITU-T H.264, 7.4.2.1.1)."""
+        self._memory = PictureMemory(description.sprop_parameter_sets)
+        self._delays: tuple[int, int] | None = None
         self._depacketizer = H264Depacketizer()
         self._has_parameter_sets = bool(description.sprop_parameter_sets)
         self._timeline = timeline
@@ -233,6 +247,33 @@ class VideoTrack(Track):
     def want_keyframe(self) -> None:
         """Have a key frame asked for, because who takes the pictures can do nothing with those that come."""
         self.is_wanted = True
+
+    @property
+    def last_keyframe(self) -> AccessUnit | None:
+        """The last key frame, with parameter sets; not one of a size that no picture has."""
+        return self._memory.last_keyframe
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the pictures; None before the first."""
+        return self._memory.size if self.keyframes else None
+
+    @property
+    def profile_idc(self) -> int | None:
+        """Of the last SPS in the stream (ITU-T H.264, 7.4.2.1.1)."""
+        return self._memory.profile_idc
+
+    def complete(self, keyframe: AccessUnit) -> AccessUnit:
+        """The last key frame handed on, with the parameter sets that it may have left out."""
+        return self._memory.complete(keyframe)
+
+    def take_delays(self) -> tuple[int, int] | None:
+        """Least and most microseconds from a picture's media time to when it was complete.
+
+        Of those since the last call; None if there were none.
+        """
+        delays, self._delays = self._delays, None
+        return delays
 
     @property
     def keyframes_begun(self) -> int:
@@ -265,16 +306,18 @@ class VideoTrack(Track):
 
     def _count(self, unit: AccessUnit, now: float) -> None:
         unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
+        self.latest_us = max(self.latest_us, unit.time_us)
+        delay = self._timeline.elapsed_us(now) - unit.time_us
+        least, most = self._delays or (delay, delay)
+        self._delays = min(least, delay), max(most, delay)
         self.units += 1
+        self._memory.take(unit)
         if unit.keyframe:
             self.is_wanted = False
             if self.keyframes:
                 self.keyframe_interval = now - self.keyframe_at
             self.keyframes += 1
             self.keyframe_at = now
-            for nal in unit.nals:
-                if nal_type(nal) == NalType.SPS:
-                    self.profile_idc = nal[1] if len(nal) > 1 else None
 
     def _is_decodable(self, unit: AccessUnit) -> bool:
         """Tell whether decoders can have the parameter sets: from the offer, or from a picture so far."""
@@ -304,6 +347,7 @@ class AudioTrack(Track):
                 self.drops[error.reason] += 1
                 continue
             time_us = self.clock.to_us(packet.timestamp, now)
+            self.latest_us = max(self.latest_us, time_us)
             units.append(AudioFrame(packet.timestamp, packet.payload, time_us))
             self.units += 1
         return units

@@ -62,7 +62,7 @@ def find_warnings(session: Session, now: float, *, has_b_frames: bool = False) -
         *([SessionWarning(WarningCode.B_FRAMES, B_FRAMES)] if has_b_frames else []),
         *(
             warning
-            for track in session.receiver.tracks
+            for track in _on_air(session)
             for warning in (
                 *_of_any(track, since, now),
                 *(_of_video(session, track, since, now) if isinstance(track, VideoTrack) else ()),
@@ -71,8 +71,15 @@ def find_warnings(session: Session, now: float, *, has_b_frames: bool = False) -
     ]
 
 
+def _on_air(session: Session) -> Iterator[Track]:
+    """The tracks that somebody sees or hears: what is off air may be dark."""
+    for track in session.receiver.tracks:
+        if not isinstance(track, VideoTrack) or track is session.inputs.on_air:
+            yield track
+
+
 def _of_network(session: Session) -> Iterator[SessionWarning]:
-    loss = max((track.loss for track in session.receiver.tracks), default=0.0)
+    loss = max((track.loss for track in _on_air(session)), default=0.0)
     if loss > MAX_LOSS:
         yield SessionWarning(WarningCode.LOSS, f"The network loses {loss:.0%} of the packets")
 

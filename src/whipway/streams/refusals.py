@@ -47,3 +47,11 @@ class SinkNotAdded(Exception):
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
+
+
+class InputNotFound(Exception):
+    """The session has no input of this mid."""
+
+
+class LayerNotFound(Exception):
+    """The input on air has no layer of this rid."""

@@ -67,7 +67,7 @@ def _write(scope: Scope, status: int | None, location: str, seconds: float) -> N
         fields |= _stream(scope["query_string"])
     if status == 201 and scope["path"] == ENDPOINT_PATH:
         fields["session"] = printable(location.rpartition("/")[2][:8])
-    is_news = method in ("POST", "PATCH", "DELETE") or status is None or status >= 400
+    is_news = method in ("POST", "PUT", "PATCH", "DELETE") or status is None or status >= 400
     (log.info if is_news else log.debug)("request", **fields)
 
 

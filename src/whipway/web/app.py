@@ -26,9 +26,11 @@ from whipway.web.cors import Cors
 from whipway.web.flv import LiveStreams, make_flv_router
 from whipway.web.forwarded import Forwarded
 from whipway.web.ice_servers import ice_server_links, is_secret
+from whipway.web.inputs import make_inputs_router
 from whipway.web.methods import MethodRules
 from whipway.web.options import LinkSource, Options
 from whipway.web.problems import answer_bug, install_problem_handlers
+from whipway.web.quality import make_quality_router
 from whipway.web.rate_limits import RateLimits
 from whipway.web.request_rules import RequestRules
 from whipway.web.response_headers import ResponseHeaders
@@ -62,6 +64,8 @@ def make_app(
     install_problem_handlers(app)
     app.include_router(make_whip_router(directory, settings, default_stream_url, guard))
     app.include_router(make_sinks_router(directory, settings, guard))
+    app.include_router(make_inputs_router(directory, guard))
+    app.include_router(make_quality_router(directory, guard))
     app.mount("/dashboard", StaticFiles(directory=DASHBOARD), name="dashboard")
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)

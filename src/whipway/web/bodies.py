@@ -22,6 +22,8 @@ MAX_FRAGMENT_BYTES = 16 * 1024
 """Room for a hundred candidates; browsers send some ten."""
 MAX_METADATA_BYTES = 16 * 1024
 """Of JSON. As AMF0 it may grow, to nine bytes for a number of one digit."""
+MAX_CONTROL_BYTES = 4 * 1024
+"""Of JSON with a few numbers and names."""
 BODY_TIMEOUT = 10.0
 """Seconds for a whole body, a few kB: enough on the worst of networks that could carry a stream."""
 MAX_TYPE_CHARACTERS = 256
@@ -59,6 +61,9 @@ FRAGMENT = Body(
     "fragment", (FRAGMENT_TYPE,), MAX_FRAGMENT_BYTES, ProblemKind.MALFORMED_FRAGMENT, "Accept-Patch"
 )
 METADATA = Body("metadata", (JSON_TYPE,), MAX_METADATA_BYTES, ProblemKind.MALFORMED_METADATA, "Accept-Post")
+# For PUT there is no header of its own; RFC 9110, section 15.5.16 has Accept for what would have been taken.
+INPUT = Body("input", (JSON_TYPE,), MAX_CONTROL_BYTES, ProblemKind.MALFORMED_JSON, "Accept")
+QUALITY = Body("quality", (JSON_TYPE,), MAX_CONTROL_BYTES, ProblemKind.MALFORMED_JSON, "Accept")
 
 
 def check_body_headers(request: Request, body: Body) -> None:

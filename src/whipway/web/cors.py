@@ -27,7 +27,7 @@ EXPOSE_HEADERS = "Location, Link, ETag, Accept-Post, Accept-Patch, Retry-After, 
 ALLOW_HEADERS = "Authorization, Content-Type, If-Match"
 MAX_AGE = "7200"
 """Seconds that a browser may keep the answer to a preflight; Chromium keeps none longer."""
-CHANGING = ("POST", "PATCH", "DELETE")
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 _DEFAULT_PORT = re.compile(r"^(http://.+(?=:80$)|https://.+(?=:443$)):\d+$")
 
 

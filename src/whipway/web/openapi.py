@@ -2,7 +2,8 @@
 
 The routes read queries and bodies themselves, so the framework knows nothing of them. Each constant here
 holds the arguments that describe one operation to its route; `openapi_inputs` has what an operation takes,
-`openapi_answers` what answers are made of, `openapi_sinks` the other operations.
+`openapi_answers` and `openapi_snapshot` what answers are made of, `openapi_sinks` and `openapi_controls` the
+other operations.
 """
 
 from fastapi import Security
@@ -12,7 +13,6 @@ from whipway.web.bodies import FRAGMENT, FRAGMENT_TYPE, OFFER, SDP_TYPE
 from whipway.web.openapi_answers import (
     BODY_PROBLEMS,
     CHANGE_PROBLEMS,
-    COUNTS,
     CREATED_LINK,
     CREATED_LINKS,
     ETAG,
@@ -20,7 +20,6 @@ from whipway.web.openapi_answers import (
     NO_STORE,
     SAME_SESSION,
     SESSION_PROBLEMS,
-    SNAPSHOT,
     STATUS_PROBLEMS,
     TEXT,
     links,
@@ -33,6 +32,7 @@ from whipway.web.openapi_inputs import (
     AUDIO_BITRATE,
     EXAMPLE_FRAGMENT,
     EXAMPLE_OFFER,
+    FILLER,
     FRAGMENT_FORMAT,
     IF_MATCH,
     LAST_EVENT_ID,
@@ -43,6 +43,7 @@ from whipway.web.openapi_inputs import (
     Described,
     body,
 )
+from whipway.web.openapi_snapshot import COUNTS, SNAPSHOT
 from whipway.web.problems import ProblemKind
 from whipway.web.status_stream import END, EVENT_STREAM
 
@@ -63,13 +64,14 @@ What holds for every path and is not repeated below:
   programs.
 - What is not HTTP (RFC 9112), and a path with a control character, answers 400, with the code
   `malformed_request`.
-- Where the origins are listed from which pages may publish, other pages' `POST`, `PATCH` and `DELETE` answer
-  403, with the code `origin_not_allowed`.
+- Where the origins are listed from which pages may publish, other pages' `POST`, `PUT`, `PATCH` and `DELETE`
+  answer 403, with the code `origin_not_allowed`.
 """,
     "license_info": {"name": "MIT License", "identifier": "MIT"},
     "openapi_tags": [
         {"name": "WHIP", "description": "The WHIP endpoint, and the sessions below it"},
         {"name": "Sinks", "description": "The RTMP servers that a session feeds"},
+        {"name": "Control", "description": "The video of a session: which input, in which quality"},
     ],
 }
 """Arguments of the application."""
@@ -135,7 +137,7 @@ PUBLISH: Described = {
         ),
     },
     "openapi_extra": {
-        "parameters": [STREAM_NAME, STREAM_URL, AUDIO, AUDIO_BITRATE],
+        "parameters": [STREAM_NAME, STREAM_URL, AUDIO, AUDIO_BITRATE, FILLER],
         "requestBody": body("The offer", OFFER_FORMAT, EXAMPLE_OFFER, *OFFER.media_types),
     },
 }

@@ -1,4 +1,6 @@
-"""What `openapi` and `openapi_sinks` put answers together of: problems, links, headers, snapshots."""
+"""What `openapi` and its neighbours put answers together of: problems, links, headers. `openapi_snapshot` has
+what the answers say of a session.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,11 +8,25 @@ from http import HTTPStatus
 
 from whipway.web.openapi_inputs import SESSION_ID_PATTERN, Described
 from whipway.web.problems import MEDIA_TYPE, ProblemKind
-from whipway.web.publish_query import AUDIO_CHOICES
+from whipway.web.urls import RELATIONS
 
 Responses = dict[int | str, Described]
 
 SAME_SESSION = "$request.path.session_id"
+_OF_SESSIONS = (
+    "checkSession",
+    "getSessionStatus",
+    "endSession",
+    "addSink",
+    "listSinks",
+    "sendMetadata",
+    "getInputs",
+    "selectInput",
+    "getQuality",
+    "setQuality",
+    "requestKeyframe",
+)
+"""What there is to do with a session, whatever was done before."""
 TEXT = {"type": "string"}
 _CHALLENGE = {"description": "How to authenticate (RFC 6750, section 3)", "schema": TEXT}
 _RETRY_AFTER = {
@@ -28,8 +44,9 @@ _HEADERS: Mapping[int, Described] = {
 ETAG = {"description": "Entity tag of the ICE session, for If-Match", "required": True, "schema": TEXT}
 LINK = {"description": "A STUN or TURN server, one header each (RFC 9725, section 4.6)", "schema": TEXT}
 CREATED_LINK = {
-    "description": "STUN and TURN servers, and with `rel` of `urn:whipway:status`, `urn:whipway:sinks` and"
-    " `urn:whipway:metadata` what is below the session's URL; one header each",
+    "description": f"STUN and TURN servers, and with `rel` of {', '.join(RELATIONS.values())} what is below"
+    " the session's URL; one header each. That of inputs is there where an offer may have several video"
+    " tracks",
     "required": True,
     "schema": TEXT,
 }
@@ -83,11 +100,16 @@ def _problem(kinds: list[ProblemKind]) -> Described:
 def links(session_id: str, etag: str | None = None) -> Described:
     """Links to what there is to do with a session, by runtime expressions for its id and its entity tag."""
     parameters = {"session_id": session_id}
-    names = ("checkSession", "getSessionStatus", "endSession", "addSink", "listSinks", "sendMetadata")
-    found: Described = {name: {"operationId": name, "parameters": parameters} for name in names}
+    found: Described = {name: {"operationId": name, "parameters": parameters} for name in _OF_SESSIONS}
     if etag is not None:
         found["updateIce"] = {"operationId": "updateIce", "parameters": {**parameters, "If-Match": etag}}
     return found
+
+
+def input_links(mid: str) -> Described:
+    """The same for an input of the session that the request named."""
+    parameters = {"session_id": SAME_SESSION, "mid": mid}
+    return {"getThumbnail": {"operationId": "getThumbnail", "parameters": parameters}}
 
 
 def sink_links(sink_id: str) -> Described:
@@ -104,61 +126,6 @@ def object_of(**properties: Described) -> Described:
 def nullable(type_: str) -> Described:
     return {"type": [type_, "null"]}
 
-
-COUNTS = {
-    "type": "object",
-    "description": "Packets that were dropped, by reason",
-    "additionalProperties": {"type": "integer", "minimum": 0},
-}
-_COUNT: Described = {"type": "integer", "minimum": 0}
-_AMOUNT: Described = {"type": "number", "minimum": 0}
-_LIST_OF_OBJECTS = {"type": "array", "items": {"type": "object"}}
-SINK_STATUS = object_of(
-    id=TEXT | {"description": "The last part of the sink's URL"},
-    stream_name=TEXT | {"description": "Without arguments; cut where it may be a key"},
-    stream_url=TEXT | {"description": "Without user, password and arguments; cut as the name is"},
-    state={
-        "description": "publishing: the RTMP server is seen to take what is sent",
-        "type": "string",
-        "enum": ["connecting", "publishing", "retrying", "failed", "closed"],
-    },
-    reason=nullable("string") | {"description": "Why it does not publish, as a word"},
-    detail=TEXT | {"description": "The same as a sentence"},
-    attempt=_COUNT | {"description": "Which try this is, or was, since it last published for a while"},
-    next_try_in=nullable("number") | {"description": "Seconds"},
-    reconnects=_COUNT,
-    audio=object_of(
-        choice={"type": "string", "enum": [*AUDIO_CHOICES]},
-        codec={"type": "string", "enum": ["aac", "opus"]},
-        bitrate=nullable("integer") | {"description": "In bit/s, of AAC"},
-    ),
-    bytes=_COUNT | {"description": "What the RTMP server has acknowledged"},
-    frames=_COUNT | {"description": "Pictures that were sent"},
-    frames_dropped=_COUNT | {"description": "Pictures that the RTMP server was too slow for"},
-    bitrate=_AMOUNT | {"description": "In bit/s, over the last seconds"},
-    queue_ms=_AMOUNT | {"description": "How much waits for the RTMP server"},
-    queue_bytes=_COUNT,
-    since_progress=nullable("number") | {"description": "Seconds since it was last seen to take something"},
-    publishing_for=nullable("number") | {"description": "Seconds"},
-)
-SNAPSHOT = object_of(
-    state={"type": "string", "enum": ["connecting", "live", "ended"]},
-    reason=nullable("string") | {"description": "Why it ended, as a word"},
-    detail=nullable("string") | {"description": "The same as a sentence"},
-    stream_name=TEXT,
-    round_trip_ms=nullable("number"),
-    silent_for=nullable("number") | {"description": "Seconds since anything came from the client"},
-    size={"description": "Width and height", "type": ["array", "null"], "items": {"type": "integer"}},
-    ice={"type": "object"},
-    warnings={
-        "description": "What a person could mend",
-        "type": "array",
-        "items": object_of(code=TEXT, detail=TEXT),
-    },
-    tracks=_LIST_OF_OBJECTS,
-    sinks={"type": "array", "items": SINK_STATUS},
-    drops=COUNTS,
-)
 
 # OpenAPI has no expression for a part of a header; `#regex:` is an extension that test tools know.
 CREATED_LINKS = links(f"$response.header.Location#regex:/({SESSION_ID_PATTERN})$", "$response.header.ETag")

@@ -8,8 +8,9 @@ described; what holds for those inside of it is said in words.
 from typing import Any
 
 from whipway.protocol.rtmp.url import MAX_NAME_CHARACTERS, MAX_URL_CHARACTERS
+from whipway.web.control_bodies import AUTO, MAX_VIDEO_BITRATE, MIN_VIDEO_BITRATE, POLICIES
 from whipway.web.metadata_body import HANDLERS, MAX_DEPTH
-from whipway.web.publish_query import AUDIO_CHOICES, MAX_AUDIO_BITRATE, MIN_AUDIO_BITRATE
+from whipway.web.publish_query import AUDIO_CHOICES, FILLER_CHOICES, MAX_AUDIO_BITRATE, MIN_AUDIO_BITRATE
 
 Described = dict[str, Any]
 
@@ -52,6 +53,8 @@ a=end-of-candidates
 """.replace("\n", "\r\n")
 
 EXAMPLE_METADATA = {"handlerName": "onCuePoint", "payload": {"name": "goal", "score": [1, 0], "live": True}}
+EXAMPLE_INPUT = {"mid": "1"}
+EXAMPLE_QUALITY = {"max_video_bitrate": 800_000, "layer": "auto", "policy": "follow-slowest"}
 
 SESSION_ID_PATTERN = "[A-Za-z0-9_-]+"
 
@@ -121,6 +124,14 @@ AUDIO_BITRATE: Described = {
     },
     "example": 96_000,
 }
+FILLER: Described = {
+    "name": "filler",
+    "in": "query",
+    "description": "What the RTMP server gets while the publisher sends no picture: none, or freeze: the last"
+    " key frame, once a second. Without it: what the setting `sink.filler` says.",
+    "schema": {"type": "string", "enum": [*FILLER_CHOICES]},
+    "example": "freeze",
+}
 SESSION_ID: Described = {
     "name": "session_id",
     "in": "path",
@@ -135,6 +146,14 @@ SINK_ID: Described = {
     "required": True,
     "description": "The `id` of the sink. That of the WHIP request is 1.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,16}$"},
+    "example": "1",
+}
+MID: Described = {
+    "name": "mid",
+    "in": "path",
+    "required": True,
+    "description": "The mid of the input, as in the offer.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,64}$"},
     "example": "1",
 }
 IF_MATCH: Described = {
@@ -181,6 +200,55 @@ METADATA_BODY: Described = {
                 "required": ["handlerName", "payload"],
             },
             "example": EXAMPLE_METADATA,
+        }
+    },
+}
+
+INPUT_BODY: Described = {
+    "required": True,
+    "description": "Which input is to be on air",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"mid": {"description": "As in the offer", "type": "string"}},
+                "required": ["mid"],
+                "additionalProperties": False,
+            },
+            "example": EXAMPLE_INPUT,
+        }
+    },
+}
+
+QUALITY_BODY: Described = {
+    "required": True,
+    "description": "What is asked for; what does not stand here stays as it is",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "max_video_bitrate": {
+                        "description": "In bit/s; null lifts the limit",
+                        "type": ["integer", "null"],
+                        "minimum": MIN_VIDEO_BITRATE,
+                        "maximum": MAX_VIDEO_BITRATE,
+                    },
+                    "layer": {
+                        "description": f"The rid of a layer of the input on air, or {AUTO}: the largest that"
+                        " comes and fits the limit",
+                        "type": "string",
+                    },
+                    "policy": {
+                        "description": "Whose pace is followed by itself: that of the slowest sink, of the"
+                        " first one, or nobody's",
+                        "type": "string",
+                        "enum": [*POLICIES],
+                    },
+                },
+                "additionalProperties": False,
+            },
+            "example": EXAMPLE_QUALITY,
         }
     },
 }

@@ -6,7 +6,6 @@ from whipway.web.openapi_answers import (
     BODY_PROBLEMS,
     CHANGE_PROBLEMS,
     SAME_SESSION,
-    SINK_STATUS,
     STATUS_PROBLEMS,
     TEXT,
     links,
@@ -16,6 +15,7 @@ from whipway.web.openapi_answers import (
 from whipway.web.openapi_inputs import (
     AUDIO,
     AUDIO_BITRATE,
+    FILLER,
     METADATA_BODY,
     SESSION_ID,
     SINK_ID,
@@ -23,6 +23,7 @@ from whipway.web.openapi_inputs import (
     STREAM_URL,
     Described,
 )
+from whipway.web.openapi_snapshot import SINK_STATUS
 from whipway.web.problems import ProblemKind
 
 ADD: Described = {
@@ -45,7 +46,7 @@ ADD: Described = {
             ProblemKind.TOO_MANY_SINKS,
         ),
     },
-    "openapi_extra": {"parameters": [SESSION_ID, STREAM_NAME, STREAM_URL, AUDIO, AUDIO_BITRATE]},
+    "openapi_extra": {"parameters": [SESSION_ID, STREAM_NAME, STREAM_URL, AUDIO, AUDIO_BITRATE, FILLER]},
 }
 
 LIST: Described = {

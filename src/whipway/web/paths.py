@@ -7,6 +7,7 @@ import re
 
 ENDPOINT_PATH = "/p/webrtc"
 STATUS_PATH, SINKS_PATH, METADATA_PATH = "/status", "/sink", "/metadata"
+INPUTS_PATH, QUALITY_PATH, KEYFRAME_PATH = "/input", "/quality", "/keyframe"
 """Behind a session's URL."""
 MAX_CHARACTERS = 200
 

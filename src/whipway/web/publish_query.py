@@ -1,10 +1,10 @@
-"""The query of a WHIP POST, and of one that adds a sink: what to publish, where to, with which sound.
+"""The query of a WHIP POST, and of one that adds a sink: what to publish, where to, and in which form.
 
 Values are decoded by hand: publishers send `stream_url=rtmp://host/live` without any encoding, and a plus
 sign in a stream key is a plus sign, so the form rule "+ is a space" does not hold here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -17,7 +17,8 @@ from whipway.web.problems import Problem, ProblemKind
 MIN_AUDIO_BITRATE = 16_000
 MAX_AUDIO_BITRATE = 320_000
 AUDIO_CHOICES = ("aac", "opus", "auto")
-PARAMETERS = frozenset({"stream_name", "stream_url", "audio", "audio_bitrate"})
+FILLER_CHOICES = ("none", "freeze")
+PARAMETERS = frozenset({"stream_name", "stream_url", "audio", "audio_bitrate", "filler"})
 """What a query may say once; anything else in it is left alone."""
 REDIRECTED = "redirected"
 """Set to 1 by a server that sent the publisher on (`web.urls`)."""
@@ -32,6 +33,8 @@ class PublishQuery:
     audio: str
     """One of AUDIO_CHOICES."""
     audio_bitrate: int
+    filler: str
+    """One of FILLER_CHOICES."""
     is_redirected: bool = False
     """Another server sent the publisher here, so that it is not sent on."""
 
@@ -48,7 +51,7 @@ def client_address(request: Request) -> str:
 
 
 def parse_publish_query(query: bytes, defaults: SinkSettings) -> PublishQuery:
-    """Check a query string. `defaults` say what sound it asks for where it does not speak of it.
+    """Check a query string. `defaults` say what it asks for where it does not speak of it.
 
     Raises Problem naming the parameter.
     """
@@ -56,9 +59,10 @@ def parse_publish_query(query: bytes, defaults: SinkSettings) -> PublishQuery:
     name, url = _required(values, "stream_name"), _required(values, "stream_url")
     _check("stream_name", check_stream_name, name)
     _check("stream_url", parse_rtmp_url, url)
-    audio = _audio(values.get("audio", defaults.audio))
+    audio = _one_of(AUDIO_CHOICES, "audio", values.get("audio", defaults.audio))
     bitrate = _audio_bitrate(values.get("audio_bitrate", str(defaults.audio_bitrate)))
-    return PublishQuery(name, url, audio, bitrate, values.get(REDIRECTED) == "1")
+    filler = _one_of(FILLER_CHOICES, "filler", values.get("filler", defaults.filler))
+    return PublishQuery(name, url, audio, bitrate, filler, values.get(REDIRECTED) == "1")
 
 
 def _split_query(query: str) -> dict[str, str]:
@@ -86,11 +90,11 @@ def _check(parameter: str, check: Callable[[str], object], value: str) -> None:
         raise Problem(ProblemKind.BAD_PARAMETER, f"{parameter} {error}", parameter) from None
 
 
-def _audio(text: str) -> str:
-    if text in AUDIO_CHOICES:
+def _one_of(choices: Sequence[str], parameter: str, text: str) -> str:
+    if text in choices:
         return text
-    detail = f"audio is one of {', '.join(AUDIO_CHOICES)}"
-    raise Problem(ProblemKind.BAD_PARAMETER, detail, "audio")
+    detail = f"{parameter} is one of {', '.join(choices)}"
+    raise Problem(ProblemKind.BAD_PARAMETER, detail, parameter)
 
 
 def _audio_bitrate(text: str) -> int:

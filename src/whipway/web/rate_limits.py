@@ -1,5 +1,7 @@
 """Requests a minute from one client (RFC 9725, section 5: POST, PATCH and DELETE are to be limited).
 
+What changes a session that goes on counts as a PATCH of it, by whatever method.
+
 The generic cell rate algorithm: for each client one number, the time at which its account is even again.
 Every request moves it on by the time that one request stands for; who is too far ahead of the clock waits. So
 there are no windows with a rush at their edges, and an idle client's number is as good as none.
@@ -13,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whipway.config import LimitSettings
 from whipway.hosts import address_group
-from whipway.web.paths import ENDPOINT_PATH
+from whipway.web.paths import ENDPOINT_PATH, KEYFRAME_PATH, METADATA_PATH
 from whipway.web.problems import Problem, ProblemKind, problem_document
 
 MAX_CLIENTS = 10_000
@@ -86,14 +88,18 @@ class RateLimits:
         await response(scope, receive, send)
 
     def _wait(self, scope: Scope) -> float:
-        # Metadata come every second or so, as trickled candidates do: no new stream is asked for.
-        is_metadata = scope["method"] == "POST" and scope["path"].endswith("/metadata")
-        limiter = self._limiters.get("PATCH" if is_metadata else scope["method"])
+        limiter = self._limiters.get(_counts_as(scope["method"], scope["path"]))
         # Without an address (a Unix socket, or a peer that is gone) nobody knows who asks; sharing one
         # account, one client could lock out the others.
         if limiter is None or not scope["client"] or not _is_whip(scope["path"]):
             return 0.0
         return limiter.wait(scope["client"][0], time.monotonic())
+
+
+def _counts_as(method: str, path: str) -> str:
+    # Metadata come every second or so, as trickled candidates do: no new stream is asked for.
+    is_small = method == "POST" and path.endswith((METADATA_PATH, KEYFRAME_PATH))
+    return "PATCH" if is_small or method == "PUT" else method
 
 
 def _is_whip(path: str) -> bool:

@@ -87,7 +87,7 @@ class _Sinks:
         attempt = PublishAttempt(name, url, client_address(request), self._guard.bearer(request))
         try:
             # Before a callback hears of it. Whether the stream is free is known later.
-            await self._directory.check_sink(
+            await self._directory.sinks.check(
                 session_id,
                 stream_url=url,
                 audio=query.audio,
@@ -95,12 +95,13 @@ class _Sinks:
                 max_sinks=self._settings.max_per_session,
             )
             await self._guard.authorize(principal, attempt)
-            sink = await self._directory.add_sink(
+            sink = await self._directory.sinks.add(
                 session_id,
                 stream_name=name,
                 stream_url=url,
                 audio=query.audio,
                 audio_bitrate=query.audio_bitrate,
+                filler=query.filler,
             )
         except SessionNotCreated as refusal:
             raise Problem(ProblemKind.EGRESS_REFUSED, refusal.detail) from None
@@ -127,7 +128,7 @@ class _Sinks:
         """End one sink; the others, and the session, go on."""
         session_id = await self._lookup.live(request)
         try:
-            await self._directory.remove_sink(session_id, _sink_id(request))
+            await self._directory.sinks.remove(session_id, _sink_id(request))
         except SinkNotFound:
             raise _unknown() from None
         except (SessionNotFound, SessionOver) as error:
@@ -141,7 +142,7 @@ class _Sinks:
         check_body_headers(request, METADATA)
         message = parse_metadata(await read_text(request, METADATA))
         try:
-            await self._directory.send_metadata(session_id, message.handler, message.payload)
+            await self._directory.sinks.send_metadata(session_id, message.handler, message.payload)
         except (SessionNotFound, SessionOver) as error:
             raise_gone(error)
         return Response(status_code=204)
@@ -149,7 +150,7 @@ class _Sinks:
     async def _all(self, request: Request) -> list[dict[str, Any]]:
         session_id = await self._lookup.known(request)
         try:
-            return [*map(dict, await self._directory.sinks(session_id))]
+            return [*map(dict, await self._directory.sinks.of(session_id))]
         except SessionNotFound as error:
             raise_gone(error)
 

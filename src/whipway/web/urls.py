@@ -11,7 +11,14 @@ from urllib.parse import quote
 
 from fastapi import Request
 
-from whipway.web.paths import ENDPOINT_PATH, METADATA_PATH, SINKS_PATH, STATUS_PATH
+from whipway.web.paths import (
+    ENDPOINT_PATH,
+    INPUTS_PATH,
+    METADATA_PATH,
+    QUALITY_PATH,
+    SINKS_PATH,
+    STATUS_PATH,
+)
 from whipway.web.publish_query import REDIRECTED
 
 MAX_PORT = 65535
@@ -19,6 +26,8 @@ RELATIONS = {
     STATUS_PATH: "urn:whipway:status",
     SINKS_PATH: "urn:whipway:sinks",
     METADATA_PATH: "urn:whipway:metadata",
+    INPUTS_PATH: "urn:whipway:inputs",
+    QUALITY_PATH: "urn:whipway:quality",
 }
 """What is below a session's URL, and how a Link says so. Extension relation types (RFC 8288, section 2.1.2)
 are compared as text, so that it matters to nobody that none of these is registered as a URN."""
@@ -49,11 +58,14 @@ def session_url(request: Request, public_url: str | None, session_id: str) -> st
     return f"{base_url(request, public_url)}{ENDPOINT_PATH}/{session_id}"
 
 
-def resource_links(session: str) -> list[str]:
+def resource_links(session: str, *, has_inputs: bool) -> list[str]:
     """Values for Link headers: what is below a session's URL. They are no extensions of WHIP (RFC 9725,
     section 4.9): a client that ignores them publishes as well.
+
+    `has_inputs`: an offer may have several video tracks, which the link to them says to those who can.
     """
-    return [f'<{session}{path}>; rel="{relation}"' for path, relation in RELATIONS.items()]
+    found = [path for path in RELATIONS if has_inputs or path != INPUTS_PATH]
+    return [f'<{session}{path}>; rel="{RELATIONS[path]}"' for path in found]
 
 
 def redirect_url(other: str, path: str, query: bytes) -> str:

@@ -91,6 +91,7 @@ class _Whip:
         self._lookup = SessionLookup(directory, guard)
         self._streams = StatusStreams(directory)
         self._defaults = settings.sink
+        self._has_inputs = settings.inputs.max_video > 1
         self._ice_servers = settings.ice.servers
         self._public_url = str(settings.http.public_url) if settings.http.public_url else None
         self._redirect_url = str(settings.http.redirect_url) if settings.http.redirect_url else None
@@ -114,6 +115,7 @@ class _Whip:
                 stream_url=url,
                 audio=query.audio,
                 audio_bitrate=query.audio_bitrate,
+                filler=query.filler,
                 client=client,
                 credential=self._guard.digest(request),
             )
@@ -188,7 +190,7 @@ class _Whip:
         }
         response = Response(created.answer, 201, headers, media_type=SDP_TYPE)
         self._add_ice_servers(response, created.session_id)
-        for link in resource_links(location):
+        for link in resource_links(location, has_inputs=self._has_inputs):
             response.headers.append("Link", link)
         return response
 

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, assert_never
 
 import structlog
 
+from whipway.media.nal import to_byte_stream
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.ice import Address
 from whipway.relay.muxer import Muxer
+from whipway.relay.quality import QualityControl
 from whipway.relay.sinks.sink import (
     FormatChanged,
     KeyframeWanted,
@@ -25,6 +27,7 @@ from whipway.session.session import Session
 from whipway.session.snapshot import describe_session
 from whipway.worker.sink_driver import DriverEvent, SinkBroken
 from whipway.worker.sinks import BroadcastSink, SinkFactory, Sinks, SinkSpec
+from whipway.worker.steering import Steering
 
 SendDatagram = Callable[[bytes, Address], None]
 
@@ -53,6 +56,7 @@ class Broadcast:
         on_changed: Callable[["Broadcast"], None],
         on_ended: Callable[["Broadcast", Ended], None],
         names: Names,
+        quality: QualityControl,
     ) -> None:
         self.session = session
         self.session_id = names.session_id
@@ -63,6 +67,7 @@ class Broadcast:
         self._names = names
         self._muxer = muxer
         self._sinks = Sinks(sinks, self._on_sink_event)
+        self._steering = Steering(session, muxer, self._sinks, quality)
         self._send_datagram = send_datagram
         self._on_changed = on_changed
         self._on_ended = on_ended
@@ -85,6 +90,19 @@ class Broadcast:
                     self._finish(event)
                 case _:
                     assert_never(event)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due by now. To be pumped afterwards."""
+        deadline = self.session.deadline(now)
+        if deadline is not None and deadline <= now:
+            self.session.handle_timeout(now)
+        if self._steering.handle_timeout(now):
+            self._on_changed(self)
+
+    def deadline(self, now: float) -> float | None:
+        """When `handle_timeout` is wanted; None once the session is over."""
+        deadline = self.session.deadline(now)
+        return None if deadline is None else min(deadline, self._steering.deadline())
 
     def update_ice(self, fragment: str, if_match: Collection[str], now: float) -> IceUpdate:
         """Trickle or restart; raises as `IceSession.update` does."""
@@ -129,6 +147,25 @@ class Broadcast:
         else:
             self._sinks.push(self._muxer.make_data(handler, payload))
 
+    def select_input(self, mid: str, now: float) -> None:
+        """Put another input on air, with its next key frame. Raises `UnknownInput`."""
+        self.session.inputs.select_input(mid, now)
+        self._on_changed(self)
+
+    def set_quality(self, values: Mapping[str, Any]) -> None:
+        """Ask for another quality, as `messages.SetQuality` has it. Raises `UnknownLayer`."""
+        self._steering.set_quality(values)
+        self._on_changed(self)
+
+    def request_keyframe(self) -> None:
+        """Have the client asked for a key frame of what is on air."""
+        self.session.request_keyframe()
+
+    def keyframe_picture(self, mid: str, now: float) -> bytes:
+        """The last key frame of an input as an Annex B byte stream; b"": none yet. Raises `UnknownInput`."""
+        unit = self.session.inputs.want_thumbnail(mid, now)
+        return b"" if unit is None else to_byte_stream(unit.nals)
+
     def end(self, reason: EndReason, detail: str = "") -> None:
         """End the session and release everything, even if a bug gets in between."""
         try:
@@ -144,6 +181,7 @@ class Broadcast:
         silent_for = self.session.silent_for(now)
         snapshot["silent_for"] = None if silent_for is None else round(silent_for, 3)
         snapshot["size"] = self._muxer.size
+        snapshot["quality"] = self._steering.describe(now)
         drops = snapshot["drops"]
         for reason, count in self._muxer.drops.items():
             drops[reason.value] = drops.get(reason.value, 0) + count

@@ -103,5 +103,6 @@ def _make_spec(request: CreateSession | AddSink) -> SinkSpec:
         request.stream_url,
         request.audio,
         request.audio_bitrate,
+        request.filler,
         request.stream_key,
     )

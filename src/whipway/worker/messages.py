@@ -29,6 +29,7 @@ class CreateSession:
     stream_url: str
     audio: str
     audio_bitrate: int
+    filler: str
     stream_key: str
     takes_over: bool
 
@@ -38,7 +39,7 @@ class AddSink:
     """Ask a session to feed one more RTMP server. Answered by SinkAdded, SinkRefused or UnknownSession.
 
     The fields are those of CreateSession, which says the same of the first sink. `audio`: "aac", "opus" or
-    "auto"; `audio_bitrate` in bits a second, of AAC.
+    "auto"; `audio_bitrate` in bits a second, of AAC; `filler`: "freeze" or "none".
     """
 
     session_id: str
@@ -46,6 +47,7 @@ class AddSink:
     stream_url: str
     audio: str
     audio_bitrate: int
+    filler: str
     stream_key: str
     takes_over: bool
 
@@ -69,6 +71,44 @@ class SendMetadata:
     session_id: str
     handler: str
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectInput:
+    """Ask a session to put another of its inputs on air, as soon as a key frame of it is there.
+
+    Answered by InputSelected, UnknownInput or UnknownSession.
+    """
+
+    session_id: str
+    mid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuality:
+    """Ask a session for another quality of its video; what is not in `values` stays as it is.
+
+    "max_video_bitrate": bits a second, or None for no limit; "layer": a rid, or "auto"; "policy": a value of
+    `relay.quality.Policy`. Answered by QualitySet, UnknownLayer or UnknownSession; all of it or nothing.
+    """
+
+    session_id: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeyframe:
+    """Ask a session to have a key frame sent. Answered by KeyframeRequested or UnknownSession."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetKeyframe:
+    """Ask for the last key frame of an input. Answered by KeyframePicture, UnknownInput or UnknownSession."""
+
+    session_id: str
+    mid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +222,55 @@ class MetadataSent:
 
 
 @dataclass(frozen=True, slots=True)
+class InputSelected:
+    """Reply: the input is on air, or will be with its next key frame."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownInput:
+    """Reply: the session has no such input."""
+
+    session_id: str
+    mid: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySet:
+    """Reply: the quality is asked for."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownLayer:
+    """Reply: the input on air has no such layer. Nothing has changed."""
+
+    session_id: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeRequested:
+    """Reply: the client is asked for a key frame."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframePicture:
+    """Reply: a key frame in H.264's byte stream format (Annex B), parameter sets first, in base64.
+
+    "": there is none yet.
+    """
+
+    session_id: str
+    mid: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionChanged:
     """Event: a session's state, or that of one of its sinks, is another one now."""
 
@@ -225,6 +314,10 @@ Request = (
     | AddSink
     | RemoveSink
     | SendMetadata
+    | SelectInput
+    | SetQuality
+    | RequestKeyframe
+    | GetKeyframe
     | EndSession
     | UpdateIce
     | DescribeSession
@@ -238,6 +331,12 @@ Reply = (
     | SinkRemoved
     | UnknownSink
     | MetadataSent
+    | InputSelected
+    | UnknownInput
+    | QualitySet
+    | UnknownLayer
+    | KeyframeRequested
+    | KeyframePicture
     | IceUpdated
     | IceNotUpdated
     | SessionEnded

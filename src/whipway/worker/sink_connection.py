@@ -24,6 +24,7 @@ from whipway.worker.egress import EgressPolicy, EgressRefused
 from whipway.worker.tcp_progress import (
     acknowledged_bytes,
     limit_farewell,
+    not_sent_bytes,
     queued_bytes,
     reset_on_close,
     tune,
@@ -95,6 +96,11 @@ class SinkConnection(TcpConnection):
     def unsent_bytes(self) -> int:
         """Written, and not acknowledged. Where that is not known: what TCP has not taken."""
         return self.backlog_bytes + (queued_bytes(self._sock) if self._sock is not None else 0)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Written, and not even sent. Where that is not known: what TCP has not taken."""
+        return self.backlog_bytes + (not_sent_bytes(self._sock) if self._sock is not None else 0)
 
     def close(self) -> None:
         """Close the connection, or stop connecting, once all that was sent is taken. Nothing is reported."""

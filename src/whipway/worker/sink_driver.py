@@ -89,6 +89,12 @@ class SinkDriver:
         self.machine.push(tags, self._loop.time())
         self.drain()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What the sink has handed over and TCP has not sent."""
+        connection = self._connection
+        return connection.waiting_bytes if connection is not None and connection.is_open else 0
+
     def note_progress(self) -> None:
         """Tell the machine how far TCP has come by now: before it is described.
 

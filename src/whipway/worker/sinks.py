@@ -18,6 +18,7 @@ from whipway.protocol.rtmp.authentication import Authenticator
 from whipway.protocol.rtmp.client import Publisher
 from whipway.protocol.rtmp.messages import FOUR_CC_LIST, PASS_PROPERTY
 from whipway.protocol.rtmp.url import RtmpUrl, cut_name, is_loopback_host, loggable_name, parse_rtmp_url
+from whipway.relay.quality import SinkLoad
 from whipway.relay.sinks.sink import AudioChoice, Sink, SinkState
 from whipway.relay.sinks.sound_choice import OPUS_FOUR_CC
 from whipway.relay.tags import AudioFormat, Tag
@@ -26,14 +27,18 @@ from whipway.worker.egress import EgressPolicy
 from whipway.worker.sink_driver import DriverEvent, SinkDriver
 from whipway.worker.tls import TlsContexts
 
+FREEZE = "freeze"
+"""The filler that repeats the last key frame."""
+
 
 class SinkSpec(NamedTuple):
-    """Where a stream is to go, and with which sound; the fields are those of CreateSession and AddSink."""
+    """Where a stream is to go, and how; the fields are those of CreateSession and AddSink."""
 
     stream_name: str
     stream_url: str
     audio: str
     audio_bitrate: int
+    filler: str
     stream_key: str
 
 
@@ -88,6 +93,7 @@ class SinkFactory:
             audio=AudioChoice(spec.audio),
             audio_bitrate=spec.audio_bitrate,
             random=random.random,
+            filler=spec.filler == FREEZE,
             give_up_after=self._give_up_after,
             now=now,
             headers=headers,
@@ -128,6 +134,23 @@ class BroadcastSink:
     def attempt(self) -> int:
         """The number of the try that it is at, counted since all was well."""
         return self._machine.tries
+
+    @property
+    def wants_filler(self) -> bool:
+        """Whether it gets pictures while the publisher sends none."""
+        return self.spec.filler == FREEZE and not self.has_failed
+
+    def load(self) -> SinkLoad:
+        """What the server takes at this moment, and what waits for it."""
+        waiting = 0
+        if self._driver is not None:
+            self._driver.note_progress()
+            waiting = self._driver.waiting_bytes
+        facts = self._machine.describe(self._loop.time())
+        is_publishing = self._machine.state is SinkState.PUBLISHING
+        return SinkLoad(
+            self.id, is_publishing, facts["queue_ms"], facts["queue_bytes"] + waiting, facts["bytes"]
+        )
 
     def start(self, headers: Sequence[Tag], on_event: Callable[[DriverEvent], None]) -> None:
         """Connect, and tell what happens from now on."""
@@ -192,6 +215,15 @@ class Sinks:
     def formats(self) -> set[AudioFormat]:
         """The sound that they want now."""
         return {sink.format for sink in self._by_id.values() if not sink.has_failed}
+
+    @property
+    def want_filler(self) -> bool:
+        """Whether any of them gets pictures while the publisher sends none."""
+        return any(sink.wants_filler for sink in self._by_id.values())
+
+    def loads(self) -> list[SinkLoad]:
+        """What each of them takes, the first one first."""
+        return [sink.load() for sink in self._by_id.values()]
 
     def add(self, spec: SinkSpec, headers: Sequence[Tag]) -> BroadcastSink:
         """Make one more. It connects at once if the others have."""

@@ -25,6 +25,8 @@ _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_OFFSET = 120
 """tcpi_bytes_acked, after RFC 4898 (tcpEStatsAppHCThruOctetsAcked). Since Linux 4.1."""
 _QUEUED = struct.Struct("=i")
+_SIOCOUTQNSD = 0x894B
+"""include/uapi/linux/sockios.h: the output queue, not sent."""
 
 
 def tune(sock: socket.socket) -> None:
@@ -67,10 +69,19 @@ def acknowledged_bytes(sock: socket.socket) -> int | None:
 
 def queued_bytes(sock: socket.socket) -> int:
     """What this machine's TCP holds because the peer has not acknowledged it; 0 where that is not known."""
+    return _ask_queue(sock, termios.TIOCOUTQ)
+
+
+def not_sent_bytes(sock: socket.socket) -> int:
+    """What of that it has not even sent; 0 where that is not known."""
+    return _ask_queue(sock, _SIOCOUTQNSD)
+
+
+def _ask_queue(sock: socket.socket, what: int) -> int:
     if not IS_KNOWN:
         return 0
     try:
-        (count,) = _QUEUED.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_QUEUED.size)))
+        (count,) = _QUEUED.unpack(fcntl.ioctl(sock.fileno(), what, bytes(_QUEUED.size)))
     except (OSError, ValueError):  # The connection is closed. ValueError: its descriptor is -1.
         return 0
     return int(count)

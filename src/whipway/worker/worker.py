@@ -19,13 +19,14 @@ from whipway.failures import DropReason, ParseError
 from whipway.media.transcoder import Transcoder
 from whipway.protocol.dtls import generate_certificate
 from whipway.protocol.ice import TCP_ADDRESS_PARTS, Address
-from whipway.protocol.sdp.answer import NegotiationError, TrackDescription
+from whipway.protocol.sdp.answer import NegotiationError
 from whipway.protocol.sdp.candidates import HostCandidate
+from whipway.protocol.sdp.tracks import TrackDescription
 from whipway.relay.muxer import Muxer
+from whipway.relay.quality import QualityControl
 from whipway.session.acceptance import accept_offer
 from whipway.session.events import Ended, EndReason
 from whipway.session.ice_session import StaleTag
-from whipway.session.session import Timeouts
 from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.claims import Claims
 from whipway.worker.messages import (
@@ -35,18 +36,22 @@ from whipway.worker.messages import (
     DescribeWorker,
     EndSession,
     Event,
+    GetKeyframe,
     IceNotUpdated,
     IceUpdated,
     MetadataSent,
     RemoveSink,
     Reply,
     Request,
+    RequestKeyframe,
+    SelectInput,
     SendMetadata,
     SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SetQuality,
     SinkAdded,
     SinkRefused,
     SinkRemoved,
@@ -56,8 +61,10 @@ from whipway.worker.messages import (
     WorkerDescribed,
 )
 from whipway.worker.routes import FIRST_STUN_BYTE_MAX, Routes
+from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
 from whipway.worker.tcp_media import TcpMedia
+from whipway.worker.video_requests import VideoRequest, control_video
 
 MAX_BATCH = 128
 """Datagrams taken in one turn: about a millisecond of work, so that TCP and HTTP get theirs."""
@@ -73,7 +80,9 @@ BUSY = (
 BUSY_ALREADY = "this session has a sink for that stream already: DELETE it first"
 FULL = "this session has as many sinks as it is set to take"
 
-_SessionRequest = AddSink | RemoveSink | SendMetadata | EndSession | UpdateIce | DescribeSession
+_SessionRequest = (
+    AddSink | RemoveSink | SendMetadata | VideoRequest | EndSession | UpdateIce | DescribeSession
+)
 
 log = structlog.get_logger("worker")
 
@@ -90,9 +99,8 @@ class Worker:
         *,
         announced: Sequence[tuple[str, int]],
         post_event: Callable[[Event], None],
-        timeouts: Timeouts,
+        rules: SessionRules,
         sinks: SinkFactory,
-        silent_audio: bool = False,
         tcp_listener: socket.socket | None = None,
     ) -> None:
         self.drops: Counter[DropReason] = Counter()
@@ -102,9 +110,8 @@ class Worker:
         # UDP first: who looks at one candidate alone, as ffmpeg does, looks at this one.
         self._candidates = [HostCandidate(*host, transport) for transport in transports for host in announced]
         self._post_event = post_event
-        self._timeouts = timeouts
+        self._rules = rules
         self._sinks = sinks
-        self._silent_audio = silent_audio
         self._certificate = generate_certificate()
         self._broadcasts: dict[str, Broadcast] = {}
         self._routes = Routes(self.drops, self._tcp)
@@ -160,7 +167,8 @@ class Worker:
                 request.offer,
                 certificate=self._certificate,
                 candidates=self._candidates,
-                timeouts=self._timeouts,
+                timeouts=self._rules.timeouts,
+                max_video=self._rules.max_video,
                 random=os.urandom,
                 now=self._loop.time(),
             )
@@ -172,12 +180,13 @@ class Worker:
             return SessionRefused(request.session_id, "busy", BUSY)
         broadcast = Broadcast(
             accepted.session,
-            _make_muxer(accepted.tracks, self._silent_audio),
+            _make_muxer(accepted.tracks, self._rules.silent_audio),
             self._sinks,
             self._send,
             self._note_change,
             self._forget,
             Names(request.session_id, request.stream_name.partition("?")[0]),
+            QualityControl(self._rules.policy, self._rules.min_video_bitrate),
         )
         # After everything that may be refused or go wrong: it may end another session. The RTMP server hears
         # of that end first: this one publishes once its client is connected, which takes the answer at least.
@@ -199,6 +208,8 @@ class Worker:
             case SendMetadata(session_id, handler, payload):
                 broadcast.send_metadata(handler, payload)
                 return MetadataSent(session_id)
+            case SelectInput() | SetQuality() | RequestKeyframe() | GetKeyframe():
+                return control_video(message, broadcast, self._loop.time())
             case EndSession(_, reason):
                 return self._end(broadcast, EndReason(reason))
             case UpdateIce():
@@ -327,10 +338,10 @@ class Worker:
         self._attribute_strays(now)
         for broadcast in list(self._broadcasts.values()):
             try:
-                deadline = broadcast.session.deadline(now)
+                deadline = broadcast.deadline(now)
                 if deadline is None or deadline > now:
                     continue
-                broadcast.session.handle_timeout(now)
+                broadcast.handle_timeout(now)
             except Exception:
                 self._fail(broadcast)
             self._pump(broadcast)
@@ -347,7 +358,8 @@ class Worker:
 
 
 def _make_muxer(tracks: Sequence[TrackDescription], silent_audio: bool) -> Muxer:
-    kinds = {track.kind: track for track in tracks}
+    # Of several inputs the first, which goes on air first: a cut to another one brings its sets along.
+    kinds = {track.kind: track for track in reversed(tracks)}
     video = kinds.get("video")
     return Muxer(
         has_video=video is not None,

@@ -20,7 +20,7 @@ from whipway.protocol.rtcp.transport import GenericNack
 from whipway.protocol.rtcp.twcc import TransportFeedback
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.round_trip import RoundTrip
-from whipway.protocol.sdp.answer import TrackDescription
+from whipway.protocol.sdp.tracks import TrackDescription
 from whipway.session.feedback import (
     ARRIVAL_INTERVAL,
     FIRST_REQUEST_INTERVAL,
@@ -364,3 +364,145 @@ class TestEstimate:
             bitrates.append(estimate.bitrate)
         assert bitrates == sorted(bitrates)
         assert bitrates[0] > 1_000_000
+
+
+class TestCap:
+    def make(self) -> tuple[Feedback, Receiver]:
+        video = replace(describe("video", VIDEO), remb=True, transport_cc_extension_id=5)
+        return make(video, replace(video, mid="other", ssrcs=(0xC,)), describe("audio", AUDIO))
+
+    def estimates(self, packets: list[RtcpPacket]) -> list[BitrateEstimate]:
+        return [packet for packet in packets if isinstance(packet, BitrateEstimate)]
+
+    def test_it_is_told_at_once_and_with_each_report(self):
+        feedback, _ = self.make()
+        assert feedback.is_heard
+        assert feedback.video_cap is None
+        feedback.compose(10.0)
+        feedback.compose(10.1)
+        feedback.video_cap = 800_000
+        assert feedback.video_cap == 800_000
+        assert feedback.deadline() <= 10.2
+        at_once = self.estimates(compose(feedback, 10.2))
+        # The inputs off air, and then everything: senders that know no SSRCs keep to the last.
+        assert [each.ssrcs for each in at_once] == [(0xC,), (VIDEO, 0xC, AUDIO)]
+        assert feedback.deadline() > 10.2
+        assert self.estimates(compose(feedback, 10.0 + REPORT_INTERVAL)) == at_once
+
+    def test_they_stay_together_beside_much_else(self):
+        feedback, receiver = self.make()
+        for number in range(3000):
+            receiver.arrivals.received(number, 10.0 + 0.1 * number)
+        feedback.video_cap = 800_000
+        first, *others = [parse_compound(each, feedback=True) for each in feedback.compose(400.0)]
+        assert len(self.estimates(first)) == 2
+        assert others
+        assert not any(self.estimates(each) for each in others)
+
+    def test_who_did_not_agree_is_told_nothing(self):
+        feedback, _ = make(describe("video", VIDEO))
+        feedback.compose(10.0)
+        feedback.video_cap = 800_000
+        assert not feedback.is_heard
+        assert feedback.compose(10.1) == []
+        assert not self.estimates(compose(feedback, 10.0 + REPORT_INTERVAL))
+
+
+class TestMeasures:
+    def test_rates_and_jitter_come_with_the_reports(self):
+        feedback, receiver = make(describe("audio", AUDIO))
+        [track] = receiver.tracks
+        feedback.compose(10.0)
+        assert feedback.jitters == {}
+        for number in range(50):
+            at = 10.0 + number * 0.02 + 0.004 * (number % 2)
+            track.receive(Packet(100, False, number, number * 960, AUDIO, sound(5)), at)
+        feedback.compose(11.0)
+        assert feedback.rates.bitrate(track) == len(sound(5)) * 8 * 50
+        assert 0.003 < feedback.jitters[track] < 0.004
+
+
+class TestOffAir:
+    """Two inputs that both send; the first one is on air."""
+
+    def make(self) -> tuple[Feedback, Receiver, VideoTrack, VideoTrack]:
+        feedback, receiver = make(describe("video", VIDEO), replace(describe("video", 0xC), mid="other"))
+        one, other = receiver.inputs.tracks
+        for track in (one, other):
+            send_keyframe(track, now=10.0)
+        assert receiver.inputs.on_air is one
+        return feedback, receiver, one, other
+
+    def asked(self, feedback: Feedback, now: float) -> list[int]:
+        """Whom a key frame is asked of; then there is nothing left to say."""
+        packets = [
+            each for datagram in feedback.compose(now) for each in parse_compound(datagram, feedback=True)
+        ]
+        assert feedback.deadline() > now
+        return [each.media_ssrc for each in packets if isinstance(each, PictureLossIndication)]
+
+    def test_no_key_frame_is_asked_for_by_the_clock(self):
+        feedback, _, one, other = self.make()
+        for now in (12.0, 13.0):
+            for track in (one, other):
+                go_on(track, now)
+            assert self.asked(feedback, now) == ([VIDEO] if now == 13.0 else [])
+
+    def test_nor_because_of_damage_that_nobody_sees(self):
+        feedback, _, one, other = self.make()
+        self.asked(feedback, 10.0)
+        lose(other, 4, 10.1)
+        assert other.needs_keyframe
+        assert feedback.deadline() == 10.0 + REPORT_INTERVAL
+        assert self.asked(feedback, 10.2) == []
+        lose(one, 4, 10.3)
+        assert self.asked(feedback, 10.4) == [VIDEO]
+
+    def test_who_is_wanted_is_asked_at_once(self):
+        feedback, receiver, _, other = self.make()
+        for now in (10.5, 11.0, 11.5):
+            go_on(other, now)
+            assert self.asked(feedback, now) == []
+        receiver.inputs.select_input("other", 11.6)
+        assert feedback.deadline() <= 11.6
+        assert self.asked(feedback, 11.6) == [0xC]
+
+    def test_who_is_wanted_need_not_wait_as_who_is_on_air(self):
+        """A key frame that has just come is of no use to either."""
+        feedback, receiver, one, other = self.make()
+        assert self.asked(feedback, 10.0) == []
+        one.want_keyframe()
+        receiver.inputs.select_input("other", 10.1)
+        for track in (one, other):
+            go_on(track, 10.2)
+        assert self.asked(feedback, 10.2) == [0xC]
+        go_on(one, 11.0)
+        assert VIDEO in self.asked(feedback, 11.0)
+
+    def test_a_thumbnail_is_asked_for_while_somebody_looks(self):
+        feedback, receiver, _, other = self.make()
+        self.asked(feedback, 10.0)
+        go_on(other, 15.0)
+        assert self.asked(feedback, 15.5) == []
+        receiver.inputs.want_thumbnail("other", 15.5)
+        assert feedback.deadline() <= 15.6
+        assert self.asked(feedback, 15.6) == [0xC]
+        # No answer comes, and nobody looks any more.
+        for now in (20.0, 20.5, 21.0, 22.0):
+            go_on(other, now)
+        assert self.asked(feedback, 22.0) == []
+
+    def test_the_time_off_air_is_no_interval(self):
+        feedback, receiver, one, other = self.make()
+        for second in range(11, 30):
+            for track in (one, other):
+                go_on(track, second)
+            assert feedback.deadline() <= second
+            feedback.compose(second)
+        assert feedback.requests[one].habit.age == pytest.approx(18.0)
+        assert feedback.requests[other].habit.age == 0.0
+        receiver.inputs.select_input("other", 29.0)
+        send_keyframe(other, 10, 29.2)
+        assert receiver.inputs.on_air is one  # The receiver would hand it the pictures.
+        feedback.deadline()
+        assert feedback.requests[other].habit.interval < 1.0

@@ -61,6 +61,18 @@ class TestIntervals:
         play(show, 1.0)
         assert habit.age == pytest.approx(2.7, abs=0.05)
 
+    def test_what_nobody_sees_is_no_interval(self):
+        _, show, habit = begin(obeys=False, group=100_000)
+        play(show, 3.0)
+        assert habit.age > 2.5
+        for _ in range(20):
+            play(show, 0.5)
+            habit.look(counts=False)
+            assert habit.age == 0.0
+        show.group, show.until_keyframe = RATE, 0
+        play(show, 1.0)
+        assert habit.interval < 1.5
+
 
 class TestAnswers:
     @pytest.mark.parametrize("seconds", [4.0, 4.2, 5.0, 10.0])

@@ -2,7 +2,9 @@
 
 import json
 
+import pytest
 from tests.network.virtual import Show, make_network
+from tests.peers.whip_client import WhipClient
 
 from whipway.session.events import EndReason
 from whipway.session.snapshot import describe_session
@@ -24,17 +26,22 @@ def test_a_stream_and_its_end():
     network.inject(b"\xff\xff")
     network.inject(b"\x80\x66" + bytes(60))
     network.session.end(EndReason.DELETED, "by request")
-    client = network.client
+    client, report = network.client, network.session.report
     assert describe_session(network.session, network.now) == {
         "state": "ended",
         "reason": "deleted",
         "detail": "by request",
         "round_trip_ms": 40.0,
         "ice": {"generation": 0, "candidates": 0, "candidates_discarded": 0, "path": "udp"},
+        "video": "live",
+        "audio": "live",
+        "input": {"on_air": "video", "wanted": None, "layer": "auto", "layer_on_air": None},
+        "inputs": network.session.inputs.describe(network.now, report.bitrate, report.fps),
         "warnings": [],
         "tracks": [
             {
                 "mid": "audio",
+                "rid": None,
                 "kind": "audio",
                 "ssrc": client.sources["audio"].ssrc,
                 "packets": 50,
@@ -47,6 +54,7 @@ def test_a_stream_and_its_end():
             },
             {
                 "mid": "video",
+                "rid": None,
                 "kind": "video",
                 "ssrc": client.sources["video"].ssrc,
                 "packets": client.sources["video"].packets,
@@ -63,6 +71,30 @@ def test_a_stream_and_its_end():
         ],
         "drops": {"srtp_authentication": 1, "unknown_datagram": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("kinds", "states"),
+    [
+        (("audio",), ("none", "live")),
+        (("video",), ("live", "none")),
+        (("audio", "video"), ("live", "live")),
+    ],
+)
+def test_what_comes_and_what_does_not(kinds: tuple[str, ...], states: tuple[str, str]):
+    network = make_network(WhipClient(kinds=kinds))
+    snapshot = describe_session(network.session, network.now)
+    waiting = tuple("none" if state == "none" else "waiting" for state in states)
+    assert (snapshot["video"], snapshot["audio"]) == waiting
+    network.run(0.5)
+    Show(network).play(1.0)
+    snapshot = describe_session(network.session, network.now)
+    assert (snapshot["video"], snapshot["audio"]) == states
+    network.run(2.0)
+    snapshot = describe_session(network.session, network.now)
+    assert (snapshot["video"], snapshot["audio"]) == tuple(
+        "none" if state == "none" else "muted" for state in states
+    )
 
 
 def test_a_restart_by_tcp():

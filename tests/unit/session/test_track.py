@@ -2,6 +2,7 @@
 
 import pytest
 from tests.peers.whip_client import PPS, SPS, picture, sound
+from tests.unit.session.cameras import GROUP, Camera, sets_of
 
 from whipway.failures import DropReason
 from whipway.media.unit import AccessUnit, AudioFrame
@@ -10,9 +11,10 @@ from whipway.protocol.rtp.nack import MAX_MISSING, REORDER_WAIT
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.round_trip import INITIAL_ROUND_TRIP, RoundTrip
 from whipway.protocol.rtp.timeline import Timeline
-from whipway.protocol.sdp.answer import TrackDescription
+from whipway.protocol.sdp.tracks import TrackDescription
 from whipway.session.track import (
     MAX_OUTAGE,
+    MIN_PAUSE,
     MIN_START_WAIT,
     OUTAGE_PACKETS,
     START_PACKETS,
@@ -118,7 +120,8 @@ class TestVideo:
         assert unit == AccessUnit(7, [SPS, PPS, IDR], True, 0)
         [unit] = feed(track, *whole(0x10002, SLICE, timestamp=3007), now=0.04)
         assert unit == AccessUnit(3007, [SLICE], False, 33_333)
-        assert (track.packets, track.units, track.keyframes) == (4, 2, 1)
+        assert (track.packets, track.units) == (4, 2)
+        assert (track.keyframes, track.keyframes_begun) == (1, 1)
 
     def test_padding_is_dropped_and_leaves_no_gap(self):
         track = make_video()
@@ -495,3 +498,60 @@ def test_the_last_report_is_noted():
     assert track.reported_at == float("-inf")
     track.sender_report(SenderReport(SSRC, seconds_to_ntp(1.0), 0, 0, 0), 7.0)
     assert track.reported_at == 7.0
+
+
+class TestMemory:
+    def test_the_last_key_frame_and_its_size(self):
+        camera = Camera(size=(96, 64), sets="offered")
+        assert (camera.track.last_keyframe, camera.track.size) == (None, None)
+        [unit] = camera.send(1.0)
+        assert camera.track.size == (96, 64)
+        kept = camera.track.last_keyframe
+        assert kept is not None
+        # As it came it lacks its parameter sets.
+        assert kept.nals == camera.track.complete(unit).nals == [*sets_of(96, 64), *unit.nals]
+        for index in range(1, GROUP):
+            camera.send(1.0 + index * 0.04)
+            assert camera.track.last_keyframe is kept
+        camera.send(2.0)
+        assert camera.track.last_keyframe is not kept
+
+    def test_the_newest_time(self):
+        track = make_video()
+        assert track.latest_us == 0
+        feed(track, *whole(1, SPS, PPS, IDR), *whole(4, SLICE, timestamp=9000), now=1.0)
+        assert track.latest_us == 100_000
+        # A picture that is shown before it (B-frame).
+        feed(track, *whole(5, SLICE, timestamp=6000), now=1.0)
+        assert track.latest_us == 100_000
+
+    def test_how_late_pictures_are_complete(self):
+        track = make_video(sprop=(SPS, PPS))
+        assert track.take_delays() is None
+        feed(track, *whole(1, IDR), now=1.0)
+        assert track.take_delays() == (0, 0)
+        assert track.take_delays() is None
+        for number, late in enumerate((0.03, 0.01, 0.2, 0.05), start=1):
+            feed(track, *whole(number + 1, SLICE, timestamp=number * 90_000), now=1.0 + number + late)
+        assert track.take_delays() == (10_000, 200_000)
+
+
+class TestPauses:
+    def test_the_longest_is_noted(self):
+        track = make_audio()
+        feed(track, audio_packet(1), now=1.0)
+        track.pause = 0.0
+        for number, now in ((2, 1.0 + MIN_PAUSE), (3, 1.5), (4, 1.6), (5, 2.0)):
+            feed(track, audio_packet(number), now=now)
+        assert track.pause == pytest.approx(0.4)
+
+    def test_one_that_the_source_did_not_count(self):
+        """Sound that was muted goes on counting where it stopped; the picture meanwhile tells."""
+        timeline = Timeline()
+        audio, video = (make_track(describe(kind), timeline, RoundTrip()) for kind in ("audio", "video"))
+        feed(video, *whole(1, SPS, PPS, IDR), now=1.0)
+        [before] = feed(audio, audio_packet(1), now=1.0)
+        for number in range(4, 40):
+            feed(video, *whole(number, SLICE, timestamp=(number - 3) * 3000), now=1.0 + (number - 3) / 30)
+        [after] = feed(audio, audio_packet(2), now=2.2)
+        assert (before.time_us, after.time_us) == (0, 1_200_000)

@@ -113,6 +113,7 @@ async def create(directory: SessionDirectory, name: str | None = None, **more: A
         stream_name=name or f"stream-{next(names)}",
         audio="auto",
         audio_bitrate=64_000,
+        filler="none",
         **{"stream_url": "rtmp://host/live"} | more,
     )
     assert (created.answer, created.etag) == ("answer", "tag-1")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.streams.played_worker import Worker, create, follow
 
-from whipway.streams import sessions
+from whipway.streams import session_sinks
 from whipway.streams.sessions import (
     SessionDirectory,
     SessionNotCreated,
@@ -40,6 +40,7 @@ TARGET = {
     "stream_url": "rtmp://u:p@other/app",
     "audio": "opus",
     "audio_bitrate": 1,
+    "filler": "freeze",
 }
 
 
@@ -53,13 +54,15 @@ def worker() -> Worker:
 async def test_a_sink_is_added_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
     session_id = await create(directory)
     worker.answers[AddSink] = SinkAdded(session_id, SINK)
-    assert await directory.add_sink(session_id, **TARGET) == SINK
+    assert await directory.sinks.add(session_id, **TARGET) == SINK
     assert worker.asked == [
         DescribeSession(session_id),
-        AddSink(session_id, "two?key=x", "rtmp://u:p@other/app", "opus", 1, "other:1935/app/two", False),
+        AddSink(
+            session_id, "two?key=x", "rtmp://u:p@other/app", "opus", 1, "freeze", "other:1935/app/two", False
+        ),
     ]
-    directory._takes_over = True
-    await directory.add_sink(session_id, **TARGET)
+    directory.sinks._takes_over = True
+    await directory.sinks.add(session_id, **TARGET)
     assert worker.asked[-1].takes_over  # type: ignore[union-attr]
 
 
@@ -67,47 +70,47 @@ async def test_a_sink_that_is_refused(directory: SessionDirectory, worker: Worke
     session_id = await create(directory)
     worker.answers[AddSink] = SinkRefused(session_id, "full", "no more")
     with pytest.raises(SinkNotAdded) as caught:
-        await directory.add_sink(session_id, **TARGET)
+        await directory.sinks.add(session_id, **TARGET)
     assert (caught.value.kind, caught.value.detail, str(caught.value)) == ("full", "no more", "no more")
 
 
 async def test_a_sink_is_removed_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
     session_id = await create(directory)
     worker.answers[RemoveSink] = SinkRemoved(session_id, SINK)
-    assert await directory.remove_sink(session_id, "2") == SINK
+    assert await directory.sinks.remove(session_id, "2") == SINK
     assert worker.asked == [RemoveSink(session_id, "2")]
     worker.answers[RemoveSink] = UnknownSink(session_id, "2")
     with pytest.raises(SinkNotFound):
-        await directory.remove_sink(session_id, "2")
+        await directory.sinks.remove(session_id, "2")
 
 
 async def test_the_sinks_are_those_of_the_snapshot(directory: SessionDirectory, worker: Worker) -> None:
     session_id = await create(directory)
     worker.snapshot = {"state": "live", "sinks": [SINK]}
-    assert await directory.sinks(session_id) == [SINK]
+    assert await directory.sinks.of(session_id) == [SINK]
     with pytest.raises(SessionNotFound):
-        await directory.sinks("unknown")
+        await directory.sinks.of("unknown")
 
 
 async def test_metadata_is_sent_by_the_worker(directory: SessionDirectory, worker: Worker) -> None:
     session_id = await create(directory)
     worker.answers[SendMetadata] = MetadataSent(session_id)
-    await directory.send_metadata(session_id, "onCuePoint", {"name": "goal"})
+    await directory.sinks.send_metadata(session_id, "onCuePoint", {"name": "goal"})
     assert worker.asked == [SendMetadata(session_id, "onCuePoint", {"name": "goal"})]
 
 
 def check(directory: SessionDirectory, session_id: str, **more: Any) -> Any:
     asked: dict[str, Any] = {"stream_url": "rtmp://other/app", "audio": "opus", "audio_bitrate": 1}
-    return directory.check_sink(session_id, **asked | {"max_sinks": 16} | more)
+    return directory.sinks.check(session_id, **asked | {"max_sinks": 16} | more)
 
 
 def uses(directory: SessionDirectory, session_id: str) -> list[Any]:
     """Each of them, not yet awaited."""
     return [
         check(directory, session_id),
-        directory.add_sink(session_id, **TARGET),
-        directory.remove_sink(session_id, "1"),
-        directory.send_metadata(session_id, "onMetaData", {}),
+        directory.sinks.add(session_id, **TARGET),
+        directory.sinks.remove(session_id, "1"),
+        directory.sinks.send_metadata(session_id, "onMetaData", {}),
     ]
 
 
@@ -148,7 +151,7 @@ async def test_a_session_that_ends_while_its_sink_is_added(
 
     monkeypatch.setattr(worker, "request", ask_late)
     with pytest.raises(SessionOver) as caught:
-        await directory.add_sink(session_id, **TARGET)
+        await directory.sinks.add(session_id, **TARGET)
     assert caught.value.ended.detail == "nothing came"
 
 
@@ -174,7 +177,7 @@ async def test_a_session_without_its_first_sink_has_no_stream_to_give(
     session_id = await create(directory, "one")
     await create(directory, "two")
     worker.answers[RemoveSink] = SinkRemoved(session_id, SINK)
-    await directory.remove_sink(session_id, sink_id)
+    await directory.sinks.remove(session_id, sink_id)
     # The next publisher of the stream would be one more, or take the place of the first.
     if outcome is None:
         await directory.check(stream_name="one", stream_url="rtmp://host/live")
@@ -198,7 +201,7 @@ async def test_a_session_that_ends_while_its_first_sink_is_removed(
         return reply
 
     monkeypatch.setattr(worker, "request", ask_late)
-    assert await directory.remove_sink(session_id, "1") == SINK
+    assert await directory.sinks.remove(session_id, "1") == SINK
     assert directory.live_count == 0
 
 
@@ -208,7 +211,7 @@ async def test_a_sink_may_be_checked_before_it_is_added(directory: SessionDirect
     await check(directory, session_id, max_sinks=2)
     with pytest.raises(SinkNotAdded) as caught:
         await check(directory, session_id, max_sinks=1)
-    assert (caught.value.kind, caught.value.detail) == ("full", sessions.FULL)
+    assert (caught.value.kind, caught.value.detail) == ("full", session_sinks.FULL)
     with pytest.raises(SessionNotCreated) as refused:
         await check(directory, session_id, stream_url="rtmp://127.0.0.1/live", max_sinks=1)
     assert refused.value.kind == "egress"
@@ -220,7 +223,7 @@ async def test_sound_has_only_so_many_formats(directory: SessionDirectory, worke
 
     async def add(sink_id: str, audio: str, bitrate: int) -> None:
         worker.answers[AddSink] = SinkAdded(session_id, {"id": sink_id, "state": "connecting"})
-        await directory.add_sink(session_id, **TARGET | {"audio": audio, "audio_bitrate": bitrate})
+        await directory.sinks.add(session_id, **TARGET | {"audio": audio, "audio_bitrate": bitrate})
         worker.snapshot["sinks"] = [*worker.snapshot["sinks"], {"id": sink_id, "state": "connecting"}]
 
     await add("2", "aac", 1)
@@ -252,7 +255,7 @@ async def test_sinks_that_come_at_once_see_each_others_sound(
 
     monkeypatch.setattr(worker, "request", ask_slowly)
     adding = [
-        directory.add_sink(session_id, **TARGET | {"audio": "aac", "audio_bitrate": rate})
+        directory.sinks.add(session_id, **TARGET | {"audio": "aac", "audio_bitrate": rate})
         for rate in range(9)
     ]
     outcomes = await asyncio.gather(*adding, return_exceptions=True)
@@ -268,13 +271,6 @@ async def test_all_ways_to_this_server_are_one(worker: Worker) -> None:
     session_id = await create(directory, stream_url="rtmp://localhost/live")
     worker.answers[AddSink] = SinkAdded(session_id, SINK)
     for host in ("127.1", "192.0.2.2", "[::ffff:192.0.2.2]", "rtmp.example"):
-        await directory.add_sink(session_id, **TARGET | {"stream_url": f"rtmp://{host}/live"})
+        await directory.sinks.add(session_id, **TARGET | {"stream_url": f"rtmp://{host}/live"})
     keys = [each.stream_key for each in worker.asked if isinstance(each, AddSink)]
     assert keys == ["localhost:1935/live/two"] * 3 + ["rtmp.example:1935/live/two"]
-
-
-async def test_egress_of_a_sink_may_be_asked_for(directory: SessionDirectory) -> None:
-    await directory.check_egress("rtmp://host/live")
-    with pytest.raises(SessionNotCreated) as caught:
-        await directory.check_egress("rtmp://127.0.0.1/live")
-    assert caught.value.kind == "egress"

@@ -5,7 +5,7 @@ import pytest
 import structlog
 from tests.unit.streams.played_worker import EGRESS, Worker, create, follow, resolve
 
-from whipway.streams import sessions
+from whipway.streams import destinations, known_sessions
 from whipway.streams.sessions import (
     Access,
     IceRefused,
@@ -39,6 +39,7 @@ async def test_a_session_is_made_by_the_worker(directory: SessionDirectory, work
         "rtmp://host/live",
         "auto",
         64_000,
+        "none",
         "host:1935/live/one",
         takes_over=False,
     )
@@ -192,7 +193,7 @@ async def test_the_end_may_come_while_the_worker_is_asked(
 async def test_two_who_miss_a_lost_session_are_both_told(
     directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     session_id = await create(directory)
     worker.sessions.clear()
     ask = worker.request
@@ -216,7 +217,7 @@ async def test_two_who_miss_a_lost_session_are_both_told(
 async def test_a_session_the_worker_has_lost_is_not_found(
     directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     described, ended = await create(directory), await create(directory)
     worker.sessions.clear()
     with pytest.raises(SessionNotFound):
@@ -238,7 +239,7 @@ async def test_describe_asks_the_worker_and_remembers_the_last_words(
 async def test_the_memory_is_bounded_and_forgets_the_oldest(
     directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(known_sessions, "MAX_REMEMBERED", 3)
     ids = []
     for _ in range(4):
         ids.append(await create(directory))
@@ -268,7 +269,7 @@ async def test_the_worker_is_asked_for_what_it_dropped(directory: SessionDirecto
 async def test_an_end_told_after_it_was_given_up_is_not_remembered(
     directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     session_id = await create(directory)
     worker.sessions.clear()
     with pytest.raises(SessionNotFound):
@@ -341,7 +342,7 @@ async def test_who_waits_to_update_a_session_that_ends_is_told_so(
     directory: SessionDirectory, worker: Worker
 ) -> None:
     session_id = await create(directory)
-    async with directory._live[session_id].updating:
+    async with directory._known.find_live(session_id).updating:
         update = asyncio.create_task(directory.update_ice(session_id, "candidates", ["tag-1"]))
         await asyncio.sleep(0)
         worker.lose(session_id, "nothing came")
@@ -368,7 +369,7 @@ async def test_an_update_that_is_answered_amiss_is_a_bug(directory: SessionDirec
 async def test_access_is_known_for_as_long_as_the_session_is(
     directory: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(known_sessions, "MAX_REMEMBERED", 2)
     assert directory.access("id-1") is None
     first = await create(directory, "one?key=x", credential=b"digest")
     second = await create(directory, "two", stream_url="rtmps://host/live")
@@ -424,19 +425,19 @@ async def test_a_name_that_does_not_resolve_is_the_sinks_business(
     async def fail(host: str, port: int) -> list[str]:
         raise error
 
-    directory._egress = EgressPolicy(resolve=fail)
+    directory._destinations._egress = EgressPolicy(resolve=fail)
     assert await check(directory) is None
 
 
 async def test_a_slow_name_is_not_waited_for(
     directory: SessionDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "EGRESS_TIMEOUT", 0.01)
+    monkeypatch.setattr(destinations, "EGRESS_TIMEOUT", 0.01)
 
     async def hang(host: str, port: int) -> list[str]:
         return await asyncio.Future()
 
-    directory._egress = EgressPolicy(resolve=hang)
+    directory._destinations._egress = EgressPolicy(resolve=hang)
     assert await check(directory) is None
 
 
@@ -453,7 +454,7 @@ async def test_a_check_keeps_no_room(directory: SessionDirectory) -> None:
 async def test_a_full_server_looks_nothing_up(directory: SessionDirectory) -> None:
     await create(directory)
     await create(directory)
-    directory._egress = EgressPolicy(["198.51.100.1"])
+    directory._destinations._egress = EgressPolicy(["198.51.100.1"])
     assert await check(directory) == "full"
 
 
@@ -464,7 +465,7 @@ async def test_what_has_changed_while_a_name_was_looked_up_counts(directory: Ses
         await looked_up.wait()
         return await resolve(host, port)
 
-    directory._egress = EgressPolicy(resolve=wait)
+    directory._destinations._egress = EgressPolicy(resolve=wait)
     checking = asyncio.create_task(check(directory))
     await asyncio.sleep(0)
     await create(directory)
@@ -477,7 +478,7 @@ async def test_making_a_session_asks_no_dns(directory: SessionDirectory) -> None
     async def fail(host: str, port: int) -> list[str]:
         raise AssertionError(host)
 
-    directory._egress = EgressPolicy(resolve=fail)
+    directory._destinations._egress = EgressPolicy(resolve=fail)
     await create(directory)
 
 
@@ -501,7 +502,7 @@ async def test_draining_may_begin_while_a_name_is_looked_up(directory: SessionDi
         directory.drain()
         return await resolve(host, port)
 
-    directory._egress = EgressPolicy(resolve=drain)
+    directory._destinations._egress = EgressPolicy(resolve=drain)
     assert await check(directory) == "draining"
     assert await check(directory, stream_url="rtmp://127.0.0.1/live") == "draining"
 
@@ -530,7 +531,7 @@ async def test_an_address_may_have_so_many_sessions(by_address: SessionDirectory
 async def test_each_way_to_end_makes_room(
     by_address: SessionDirectory, worker: Worker, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(sessions, "EVENT_TIMEOUT", 0.01)
+    monkeypatch.setattr(known_sessions, "EVENT_TIMEOUT", 0.01)
     await create(by_address, client="192.0.2.1")
     for _ in range(3):
         if way == "refused":

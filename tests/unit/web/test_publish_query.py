@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whipway.config import SinkSettings
 from whipway.protocol.rtmp.url import check_stream_name
 from whipway.web.problems import Problem, ProblemKind
-from whipway.web.publish_query import AUDIO_CHOICES, PublishQuery, client_address, raw_query
+from whipway.web.publish_query import AUDIO_CHOICES, FILLER_CHOICES, PublishQuery, client_address, raw_query
 from whipway.web.publish_query import parse_publish_query as parse_with_defaults
 
 TARGET = "rtmp://host/live"
@@ -21,17 +21,20 @@ def parse_publish_query(query: bytes) -> PublishQuery:
 
 
 def test_the_least() -> None:
-    assert parse_publish_query(QUERY.encode()) == PublishQuery("one", TARGET, "aac", 128_000, False)
+    assert parse_publish_query(QUERY.encode()) == PublishQuery("one", TARGET, "aac", 128_000, "none", False)
 
 
 def test_the_least_means_what_the_settings_say() -> None:
-    defaults = SinkSettings(audio="auto", audio_bitrate=96_000)
-    assert parse_with_defaults(QUERY.encode(), defaults) == PublishQuery("one", TARGET, "auto", 96_000)
+    defaults = SinkSettings(audio="auto", audio_bitrate=96_000, filler="freeze")
+    expected = PublishQuery("one", TARGET, "auto", 96_000, "freeze")
+    assert parse_with_defaults(QUERY.encode(), defaults) == expected
+    told = parse_with_defaults(f"{QUERY}&filler=none".encode(), defaults)
+    assert told.filler == "none"
 
 
 def test_everything() -> None:
-    query = f"{QUERY}&audio=opus&audio_bitrate=64000&redirected=1&other=x"
-    assert parse_publish_query(query.encode()) == PublishQuery("one", TARGET, "opus", 64_000, True)
+    query = f"{QUERY}&audio=opus&audio_bitrate=64000&filler=freeze&redirected=1&other=x"
+    assert parse_publish_query(query.encode()) == PublishQuery("one", TARGET, "opus", 64_000, "freeze", True)
 
 
 @pytest.mark.parametrize("choice", AUDIO_CHOICES)
@@ -45,6 +48,19 @@ def test_what_is_no_kind_of_sound(choice: str) -> None:
     with pytest.raises(Problem, match="audio is one of aac, opus, auto") as raised:
         parse_publish_query(f"{QUERY}&audio={quote(choice)}".encode())
     assert raised.value.parameter == "audio"
+
+
+@pytest.mark.parametrize("choice", FILLER_CHOICES)
+def test_what_comes_in_place_of_pictures(choice: str) -> None:
+    assert parse_publish_query(f"{QUERY}&filler={choice}".encode()).filler == choice
+    assert SinkSettings.model_validate({"filler": choice}).filler == choice
+
+
+@pytest.mark.parametrize("choice", ["", "Freeze", "1", "none,freeze", "black"])
+def test_what_cannot_come_in_place_of_pictures(choice: str) -> None:
+    with pytest.raises(Problem, match="filler is one of none, freeze") as raised:
+        parse_publish_query(f"{QUERY}&filler={quote(choice)}".encode())
+    assert raised.value.parameter == "filler"
 
 
 def test_whom_a_request_is_from() -> None:
@@ -83,7 +99,7 @@ def test_what_stands_behind_does_no_harm(rest: bytes) -> None:
         assert problem.parameter
 
 
-@pytest.mark.parametrize("parameter", ["stream_name", "stream_url", "audio", "audio_bitrate"])
+@pytest.mark.parametrize("parameter", ["stream_name", "stream_url", "audio", "audio_bitrate", "filler"])
 def test_what_is_said_twice(parameter: str) -> None:
     with pytest.raises(Problem, match=f"{parameter} is given twice"):
         parse_publish_query(f"{parameter}=1&{parameter}=2&{QUERY}".encode())

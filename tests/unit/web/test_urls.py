@@ -98,8 +98,14 @@ def test_where_a_session_is() -> None:
 
 
 def test_what_is_below_a_session() -> None:
-    assert resource_links("https://whip.example/p/webrtc/abc") == [
+    inputs = '<https://whip.example/p/webrtc/abc/input>; rel="urn:whipway:inputs"'
+    found = resource_links("https://whip.example/p/webrtc/abc", has_inputs=True)
+    assert found == [
         '<https://whip.example/p/webrtc/abc/status>; rel="urn:whipway:status"',
         '<https://whip.example/p/webrtc/abc/sink>; rel="urn:whipway:sinks"',
         '<https://whip.example/p/webrtc/abc/metadata>; rel="urn:whipway:metadata"',
+        inputs,
+        '<https://whip.example/p/webrtc/abc/quality>; rel="urn:whipway:quality"',
     ]
+    found.remove(inputs)
+    assert resource_links("https://whip.example/p/webrtc/abc", has_inputs=False) == found

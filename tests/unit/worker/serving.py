@@ -21,6 +21,7 @@ from whipway.worker.messages import (
     SessionDescribed,
     SessionEnded,
 )
+from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
 from whipway.worker.sockets import bind_media
 from whipway.worker.tls import TlsContexts
@@ -44,7 +45,7 @@ class Served:
             udp,
             announced=[(HOST, udp.getsockname()[1])],
             post_event=self.events.append,
-            timeouts=Timeouts(setup=5.0, silence=5.0, takeover=2.0),
+            rules=SessionRules(Timeouts(setup=5.0, silence=5.0, takeover=2.0), max_video=4),
             sinks=make_sinks(),
             tcp_listener=tcp,
         )
@@ -58,11 +59,12 @@ class Served:
         *,
         name: str | None = None,
         url: str | None = None,
+        filler: str = "none",
         takes_over: bool = False,
     ) -> object:
         name, url = name or session_id, url or self.url
         return self.worker.handle(
-            CreateSession(session_id, offer, name, url, "aac", 128_000, f"{url}/{name}", takes_over)
+            CreateSession(session_id, offer, name, url, "aac", 128_000, filler, f"{url}/{name}", takes_over)
         )
 
     @property
@@ -80,7 +82,9 @@ class Served:
         audio: str = "aac",
     ) -> object:
         url = url or self.url
-        return self.worker.handle(AddSink(session_id, name, url, audio, 128_000, f"{url}/{name}", takes_over))
+        return self.worker.handle(
+            AddSink(session_id, name, url, audio, 128_000, "none", f"{url}/{name}", takes_over)
+        )
 
     def remove_sink(self, session_id: str, sink_id: str) -> object:
         return self.worker.handle(RemoveSink(session_id, sink_id))

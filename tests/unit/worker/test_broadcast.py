@@ -9,6 +9,7 @@ from tests.unit.worker.serving import boom, make_sinks
 from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.relay.muxer import Muxer
+from whipway.relay.quality import Policy, QualityControl
 from whipway.relay.sinks.sink import (
     FormatChanged,
     KeyframeWanted,
@@ -23,6 +24,7 @@ from whipway.worker import broadcast
 from whipway.worker.broadcast import Broadcast, Names
 from whipway.worker.sink_driver import SinkBroken
 from whipway.worker.sinks import BroadcastSink, SinkSpec
+from whipway.worker.steering import Steering
 
 pytestmark = pytest.mark.anyio
 
@@ -86,11 +88,12 @@ class Parts:
             self._note_change,
             lambda broadcast, ended: self.ends.append(ended),
             Names("one", "one"),
+            QualityControl(Policy.OFF, 150_000),
         )
         self.add("one?key=S3CRET0")
 
     def add(self, name: str, audio: str = "aac") -> BroadcastSink:
-        spec = SinkSpec(name, f"rtmp://{HOST}:{self.port}/live", audio, 64_000, name)
+        spec = SinkSpec(name, f"rtmp://{HOST}:{self.port}/live", audio, 64_000, "none", name)
         found = self.broadcast._sinks.find(self.broadcast.add_sink(spec)["id"])
         assert found is not None
         return found
@@ -207,6 +210,7 @@ async def test_a_sink_that_drops_pictures_is_named_in_the_log() -> None:
 
 async def test_only_the_last_sink_to_fail_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broadcast, "describe_session", lambda *args, **more: {"drops": {}})
+    monkeypatch.setattr(Steering, "describe", lambda steering, now: {})
     parts = Parts(9, Connected("profile"))
     parts.broadcast.pump()
     first, second = parts.sinks[0], parts.add("two")

@@ -22,6 +22,7 @@ from whipway.worker.messages import (
     SinkRefused,
     SinkRemoved,
 )
+from whipway.worker.rules import SessionRules
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +79,7 @@ async def test_the_old_publish_is_over_before_the_answer(served: Served) -> None
 
 @pytest.mark.parametrize("came", [False, True], ids=["never came", "fell silent"])
 async def test_a_silent_session_gives_way(served: Served, pictures, sounds, came: bool) -> None:
-    served.worker._timeouts = Timeouts(takeover=0.1)
+    served.worker._rules = SessionRules(Timeouts(takeover=0.1))
     if came:
         client = await served.live()
         send(client, pictures, sounds)
@@ -193,7 +194,7 @@ async def test_the_stream_of_a_removed_sink_is_free(served: Served, sink_id: str
 
 
 async def test_the_added_sinks_of_a_silent_session_give_way(served: Served) -> None:
-    served.worker._timeouts = Timeouts(takeover=0.0)
+    served.worker._rules = SessionRules(Timeouts(takeover=0.0))
     served.create("one", WhipClient().offer)
     await add_sink(served, "one", "two")
     assert isinstance(served.create("two", WhipClient().offer), SessionCreated)

@@ -388,14 +388,14 @@ async def test_progress(monkeypatch: pytest.MonkeyPatch, is_known: bool) -> None
         server.connected.pause_reading()
         connection.send([bytes(5_000_000)])
         await until(lambda: user.heard[-1] == ("writable", False))
-        assert connection.unsent_bytes >= 4_000_000
+        assert connection.unsent_bytes >= connection.waiting_bytes >= 4_000_000
         assert connection.acknowledged_bytes + connection.unsent_bytes == before + 5_001_000
         server.connected.resume_reading()
         await until(lambda: connection.acknowledged_bytes == before + 5_001_000)
         assert connection.unsent_bytes == 0
         connection.close()
         await until(lambda: connection.transport is None)
-        assert connection.unsent_bytes == 0
+        assert connection.unsent_bytes == connection.waiting_bytes == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
@@ -407,6 +407,7 @@ async def test_what_the_kernel_took_is_not_acknowledged_yet() -> None:
             user.connection.send([bytes(10_000)])
         await until(lambda: user.connection.backlog_bytes == 0)
         assert user.connection.unsent_bytes > 50_000
+        assert 0 < user.connection.waiting_bytes <= user.connection.unsent_bytes
         assert user.connection.acknowledged_bytes < 50_000
         user.connection.abort()
 

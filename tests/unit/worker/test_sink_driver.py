@@ -193,7 +193,7 @@ async def test_close_says_goodbye_and_reports_nothing(listener: Listener) -> Non
     await until(lambda: server.lost)
     assert PublishEnded() in server.events
     assert opened.events == events
-    assert opened.unsent_bytes == 0
+    assert opened.unsent_bytes == opened.driver.waiting_bytes == 0
     await until_nothing_is_left(before)
 
 

@@ -10,6 +10,7 @@ from tests.unit.worker.serving import boom, make_sinks
 from whipway.media import flv
 from whipway.protocol.rtmp.messages import PASS_PROPERTY
 from whipway.protocol.rtmp.server import MediaReceived, PublishEnded, PublishRequested
+from whipway.relay.quality import SinkLoad
 from whipway.relay.sinks.sink import SinkChanged, SinkState
 from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag, TagKind
 from whipway.worker.egress import EgressPolicy
@@ -31,7 +32,7 @@ def sound(number: int) -> Tag:
 def target(name: str = "one", port: int = 9, audio: str = "aac", **parts: str) -> SinkSpec:
     """Nobody listens at port 9."""
     url = f"rtmp://{parts.get('user', '')}{HOST}:{port}/live{parts.get('query', '')}"
-    return SinkSpec(name, url, audio, 64_000, f"key of {name}")
+    return SinkSpec(name, url, audio, 64_000, "none", f"key of {name}")
 
 
 class Told:
@@ -182,15 +183,25 @@ async def test_keys_that_go_to_another_machine_are_not_shown(
 ) -> None:
     """Whoever manages the session sees all sinks, whoever added them."""
     spec = SinkSpec(
-        "live_12345_abcdefghijkl?a=b", f"rtmp://{host}/live/abcd-efgh-ijkl-mnop?c=d", "aac", 64_000, "key"
+        "live_12345_abcdefghijkl?a=b",
+        f"rtmp://{host}/live/abcd-efgh-ijkl-mnop?c=d",
+        "aac",
+        64_000,
+        "none",
+        "key",
     )
     description = told.sinks.add(spec, ()).describe()
     assert (description["stream_name"], description["stream_url"]) == (name, url)
 
 
+async def test_a_sink_that_waits_for_its_session_has_no_load(told: Told) -> None:
+    sink = told.sinks.add(SinkSpec("one", f"rtmp://{HOST}/live", "aac", 64_000, "none", "key"), ())
+    assert told.sinks.loads() == [SinkLoad(sink.id, False, 0, 0, 0)]
+
+
 async def test_the_application_is_shown_in_full(told: Told) -> None:
     """Its first part is the same for all of a service's users."""
-    spec = SinkSpec("one", "rtmps://rtmp.example/a-long-application/short", "aac", 64_000, "key")
+    spec = SinkSpec("one", "rtmps://rtmp.example/a-long-application/short", "aac", 64_000, "none", "key")
     shown = told.sinks.add(spec, ()).describe()["stream_url"]
     assert shown == "rtmps://rtmp.example:443/a-long-application/short"
 

@@ -10,6 +10,7 @@ from whipway.worker.tcp_progress import (
     NOT_SENT_BYTES,
     acknowledged_bytes,
     limit_farewell,
+    not_sent_bytes,
     queued_bytes,
     reset_on_close,
     tune,
@@ -66,6 +67,7 @@ async def test_what_a_peer_does_not_read_is_not_acknowledged(
     acknowledged = (acknowledged_bytes(ours) or 0) - before
     assert acknowledged < taken
     assert queued_bytes(ours) == taken - acknowledged
+    assert 0 < not_sent_bytes(ours) <= queued_bytes(ours)
     # It goes on when the peer does.
     theirs.settimeout(0.2)
     while acknowledged < taken:

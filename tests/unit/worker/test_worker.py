@@ -45,6 +45,7 @@ from whipway.worker.messages import (
     UpdateIce,
     WorkerDescribed,
 )
+from whipway.worker.rules import SessionRules
 from whipway.worker.sockets import bind_media
 from whipway.worker.worker import Worker
 
@@ -136,7 +137,7 @@ async def test_a_client_may_end_it(served: Served, goodbye, pictures, sounds) ->
 
 
 async def test_nobody_waits_for_a_client_that_does_not_come(served: Served, monkeypatch) -> None:
-    served.worker._timeouts = served.worker._timeouts.__class__(setup=0.05)
+    served.worker._rules = SessionRules(Timeouts(setup=0.05))
     served.create("one", WhipClient().offer)
     ended = await served.ended()
     assert ended.reason == EndReason.SETUP_TIMEOUT
@@ -242,7 +243,7 @@ async def test_who_moved_without_a_check_is_told_so(
 ) -> None:
     """Where it cannot be anybody else."""
     monkeypatch.setattr(worker_module, "STRAY_SILENCE", 0.1)
-    served.worker._timeouts = Timeouts(silence=1.0)
+    served.worker._rules = SessionRules(Timeouts(silence=1.0))
     clients = [await served.live(name) for name in silent]
     for client in clients:
         client.close()
@@ -431,11 +432,13 @@ async def test_a_worker_without_tcp(served: Served) -> None:
         udp,
         announced=[(HOST, udp.getsockname()[1])],
         post_event=served.events.append,
-        timeouts=Timeouts(),
+        rules=SessionRules(),
         sinks=make_sinks(),
     )
     await worker.start()
-    request = CreateSession("one", WhipClient().offer, "one", "rtmp://x/live", "aac", 128_000, "one", False)
+    request = CreateSession(
+        "one", WhipClient().offer, "one", "rtmp://x/live", "aac", 128_000, "none", "one", False
+    )
     created = worker.handle(request)
     assert isinstance(created, SessionCreated) and " tcp " not in created.answer
     worker.close()
@@ -643,7 +646,7 @@ async def test_sinks_that_are_not_there(served: Served) -> None:
     for request in (
         RemoveSink("one", "1"),
         SendMetadata("one", "onMetaData", {}),
-        AddSink("one", "two", "rtmp://host/live", "aac", 128_000, "two", False),
+        AddSink("one", "two", "rtmp://host/live", "aac", 128_000, "none", "two", False),
     ):
         assert served.worker.handle(request) == UnknownSession("one")
     served.create("one", WhipClient().offer)
@@ -701,7 +704,7 @@ async def test_broken_sinks_say_why_and_harm_no_other(served: Served, pictures, 
 
 
 async def test_silence_where_a_track_is_wanted(served: Served, pictures) -> None:
-    served.worker._silent_audio = True
+    served.worker._rules = SessionRules(silent_audio=True)
     client = await served.live(machine=WhipClient(kinds=("video",)))
     player = await served.player()
     send(client, pictures, [])
@@ -715,7 +718,7 @@ async def test_metadata_is_taken_at_any_time(served: Served) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [AddSink("one", "two", "rtmp://host/live", "aac", 128_000, "two", False), RemoveSink("one", "1")],
+    [AddSink("one", "two", "rtmp://host/live", "aac", 128_000, "none", "two", False), RemoveSink("one", "1")],
     ids=lambda request: type(request).__name__,
 )
 async def test_a_bug_in_a_request_costs_its_session(served: Served, monkeypatch, request_: Request) -> None:

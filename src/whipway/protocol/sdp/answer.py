@@ -3,32 +3,36 @@
 `negotiate` judges an offer and either says what will be received or refuses the whole of it: RFC 9725, 4.4.3
 asks for that instead of rejecting single media descriptions. `build_answer` adds this side's transport. What
 is accepted stands in the tables at the top; the answer speaks in the offer's own payload types and ids.
-Which codecs and header extensions are taken, and how they are answered, stands in `codecs` and `extensions`.
-Left out on purpose: simulcast (the first layer is received) and data channels (answered as rejected).
+Which codecs, header extensions and layers are taken, and how they are answered, stands in `codecs`,
+`extensions` and `simulcast`; what is received in the end, in `tracks`. Several videos are an extension of
+RFC 9725, taken up to a number that the caller sets, and every other rule holds for them all the same.
+Left out on purpose: several audio media descriptions, and data channels (answered as rejected).
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain
 
 from whipway.protocol.sdp.candidates import HostCandidate, host_candidates
 from whipway.protocol.sdp.codecs import (
-    NACK,
     NEEDED,
-    REMB,
     TRANSPORT_CC,
     answer_codecs,
     is_retransmission,
     offered_names,
-    parameter_sets,
-    profile_level_id,
-    retransmissions,
 )
-from whipway.protocol.sdp.description import Description, MediaDescription, Mid, PayloadType, Ssrc
-from whipway.protocol.sdp.extensions import MID_URI, TRANSPORT_CC_URI, ambiguous_ids, answer_extensions
+from whipway.protocol.sdp.description import Codec, Description, MediaDescription, Mid
+from whipway.protocol.sdp.extensions import (
+    LAYER_EXTENSIONS,
+    RID_URI,
+    TRANSPORT_CC_URI,
+    ambiguous_ids,
+    answer_extensions,
+)
 from whipway.protocol.sdp.fragment import serialize_fragment
 from whipway.protocol.sdp.grammar import Direction, Fingerprint, Setup, parse_fingerprint
+from whipway.protocol.sdp.simulcast import Rid, Simulcast, answer_layers
+from whipway.protocol.sdp.tracks import TrackDescription, describe_tracks
 
 HASHES = frozenset({"sha-256", "sha-384", "sha-512"})
 """RFC 8122, 5 lists weaker ones; a certificate is not trusted by those."""
@@ -60,44 +64,6 @@ class NegotiationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TrackDescription:
-    """What will be received as one track."""
-
-    mid: Mid | None
-    """None only where the offer has a single media description and does not name it."""
-    kind: str
-    """`"audio"` or `"video"`."""
-    payload_types: tuple[PayloadType, ...]
-    """Those of Opus or H.264, the preferred one first."""
-    clock_rate: int
-    ssrcs: tuple[Ssrc, ...]
-    """As announced: first the primaries, which send `payload_types`, then those that repair them. Often
-    there are none."""
-    rtx: dict[PayloadType, PayloadType]
-    """Agreed retransmissions of `payload_types` (RFC 4588): the rtx payload type to the one it repeats."""
-    mid_extension_id: int | None
-    sprop_parameter_sets: tuple[bytes, ...]
-    """NAL units from the offer (RFC 6184, 8.1). Hints: those in the stream count."""
-    stereo: bool
-    """The offer says stereo will be sent. A hint: many senders say nothing; each packet tells."""
-    repair_ssrcs: dict[Ssrc, Ssrc] = field(default_factory=dict)
-    """The SSRC that repairs (sends `rtx`) to the primary it repairs; no SSRC is both. As announced in
-    FID groups (RFC 5576, 4.2), whether they are in `ssrcs` or not."""
-    nack: bool = False
-    """Lost packets may be asked for by generic NACK (RFC 4585, 6.2.1). This and `remb` are agreed for each
-    payload type; here they are told for the preferred one."""
-    remb: bool = False
-    """REMB is the congestion feedback to send; not agreed for a payload type with transport-wide feedback."""
-    reduced_size: bool = False
-    """RTCP need not begin with a report (RFC 5506)."""
-    transport_cc_extension_id: int | None = None
-    """Packets carry their transport-wide number in this extension, and the sender wants feedback on it."""
-    profile_level_id: str | None = None
-    """H.264's profile and level as announced for the preferred payload type: six lower-case hexadecimal
-    digits (RFC 6184, 8.1). A hint: the parameter sets in the stream count."""
-
-
-@dataclass(frozen=True, slots=True)
 class Negotiation:
     """An accepted offer."""
 
@@ -108,6 +74,7 @@ class Negotiation:
     dtls_client: bool
     """This side starts the DTLS handshake."""
     tracks: tuple[TrackDescription, ...]
+    """In the offer's order, and the layers of each video in theirs."""
     bundle: tuple[Mid, ...]
     media: tuple[MediaDescription, ...]
     """The answer's media descriptions, one for each of the offer's, this side's transport still missing."""
@@ -119,10 +86,14 @@ class Negotiation:
         return next(section for section in self.media if section.port and section.mid == mid)
 
 
-def negotiate(offer: Description) -> Negotiation:
-    """Take or refuse an offer; raises `NegotiationError`. `build_answer` makes the answer of the result."""
+def negotiate(offer: Description, max_video: int = 1) -> Negotiation:
+    """Take or refuse an offer; raises `NegotiationError`. `build_answer` makes the answer of the result.
+
+    `max_video` is how many video media descriptions are taken; with more than one that is an extension of
+    RFC 9725, 4.4.2.
+    """
     active = [media for media in offer.media if _is_active(media, offer.bundle)]
-    _check_count(active)
+    _check_count(active, {"audio": 1, "video": max_video})
     for media in active:
         _check_section(media)
     bundle = _negotiate_bundle(active, offer.bundle)
@@ -141,9 +112,10 @@ def negotiate(offer: Description) -> Negotiation:
         fingerprints=_usable_fingerprints(transport),
         dtls_client=_is_dtls_client(transport),
         tracks=tuple(
-            _describe_track(media, accepted)
+            track
             for media, accepted in zip(offer.media, answered, strict=True)
             if accepted.port
+            for track in describe_tracks(media, accepted)
         ),
         bundle=bundle,
         media=answered,
@@ -221,14 +193,15 @@ def _is_active(media: MediaDescription, bundle: Sequence[Mid]) -> bool:
     return media.kind in NEEDED and (media.port != 0 or (media.bundle_only and media.mid in bundle))
 
 
-def _check_count(active: Sequence[MediaDescription]) -> None:
+def _check_count(active: Sequence[MediaDescription], limits: Mapping[str, int]) -> None:
     # RFC 9725, 4.4.2: at least one track, at most one audio and one video; otherwise the request is rejected.
     if not active:
         raise _unsupported("no audio or video is offered")
-    for kind in NEEDED:
+    for kind, limit in limits.items():
         count = sum(media.kind == kind for media in active)
-        if count > 1:
-            raise _unsupported(f"{count} {kind} sections are offered; one is supported")
+        if count > limit:
+            supported = "one is" if limit == 1 else f"{limit} are"
+            raise _unsupported(f"{count} {kind} sections are offered; {supported} supported")
 
 
 def _check_section(media: MediaDescription) -> None:
@@ -248,7 +221,7 @@ def _negotiate_bundle(active: Sequence[MediaDescription], offered: Sequence[Mid]
     bundle = tuple(mid for mid in offered if mid in mids)
     # RFC 9725, 4.4.1: one transport. A single description needs no group to have that.
     if len(active) > 1 and len(bundle) < len(active):
-        raise _unsupported("audio and video are not in one BUNDLE group")
+        raise _unsupported("audio and video are not all in one BUNDLE group")
     return bundle
 
 
@@ -307,6 +280,10 @@ def _accept(media: MediaDescription, ambiguous: Collection[int]) -> MediaDescrip
     if not any(TRANSPORT_CC in codec.feedback for codec in codecs.values()):
         # Numbers that no feedback is wanted on would only make the packets longer.
         extensions.pop(TRANSPORT_CC_URI, None)
+    layers = _accept_layers(media, codecs.values(), extensions)
+    if not layers:
+        for uri in LAYER_EXTENSIONS:
+            extensions.pop(uri, None)
     return MediaDescription(
         kind=media.kind,
         port=_PORT,
@@ -316,6 +293,8 @@ def _accept(media: MediaDescription, ambiguous: Collection[int]) -> MediaDescrip
         direction=Direction.RECVONLY,
         codecs=codecs,
         extmap=extensions,
+        rids=layers,
+        simulcast=Simulcast(recv=tuple((layer.id,) for layer in layers)),
         rtcp_mux=True,
         # RFC 9725, 4.4.1 wants it of both sides, whatever RFC 8858, 4.3 says of offers that lack it.
         rtcp_mux_only=True,
@@ -323,46 +302,11 @@ def _accept(media: MediaDescription, ambiguous: Collection[int]) -> MediaDescrip
     )
 
 
-def _describe_track(offered: MediaDescription, answered: MediaDescription) -> TrackDescription:
-    payload_types = tuple(pt for pt, codec in answered.codecs.items() if not is_retransmission(codec))
-    codecs = [offered.codecs[pt] for pt in payload_types]
-    agreed = answered.codecs[payload_types[0]]
-    repairs = _repairs(offered)
-    return TrackDescription(
-        mid=offered.mid,
-        kind=offered.kind,
-        payload_types=payload_types,
-        clock_rate=agreed.clock_rate,
-        ssrcs=tuple(sorted(offered.ssrcs, key=repairs.__contains__)),
-        rtx=retransmissions(answered, payload_types),
-        mid_extension_id=_extension_id(answered, MID_URI),
-        sprop_parameter_sets=tuple(chain.from_iterable(map(parameter_sets, codecs))),
-        stereo=any(codec.parameters.get("sprop-stereo") == "1" for codec in codecs),
-        repair_ssrcs=repairs,
-        nack=NACK in agreed.feedback,
-        remb=REMB in agreed.feedback,
-        reduced_size=answered.rtcp_rsize,
-        transport_cc_extension_id=_extension_id(answered, TRANSPORT_CC_URI),
-        profile_level_id=profile_level_id(agreed),
-    )
-
-
-def _extension_id(media: MediaDescription, uri: str) -> int | None:
-    return media.extmap[uri].id if uri in media.extmap else None
-
-
-def _repairs(media: MediaDescription) -> dict[Ssrc, Ssrc]:
-    """RFC 5576, 4.2: in a FID group the first SSRC is the media, the others repeat it.
-
-    A group is not believed where it contradicts one before it.
-    """
-    repairs: dict[Ssrc, Ssrc] = {}
-    primaries: set[int] = set()
-    for group in media.ssrc_groups:
-        if group.semantics != "FID" or not group.ssrcs or group.ssrcs[0] in repairs:
-            continue
-        primaries.add(group.ssrcs[0])
-        for ssrc in group.ssrcs[1:]:
-            if ssrc not in primaries:
-                repairs.setdefault(Ssrc(ssrc), Ssrc(group.ssrcs[0]))
-    return repairs
+def _accept_layers(
+    media: MediaDescription, codecs: Iterable[Codec], extensions: Collection[str]
+) -> tuple[Rid, ...]:
+    # RFC 8853, 6: without the RID in packets nothing tells which layer they are of.
+    if media.kind != "video" or RID_URI not in extensions:
+        return ()
+    accepted = {codec.payload_type for codec in codecs if not is_retransmission(codec)}
+    return answer_layers(media.rids, media.simulcast, accepted)

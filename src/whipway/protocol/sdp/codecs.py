@@ -21,7 +21,8 @@ FEEDBACK: dict[str, tuple[str, ...]] = {
     "video": (NACK, "nack pli", "ccm fir", REMB, TRANSPORT_CC, "rrtr"),
 }
 """RTCP feedback and reports this server sends; the answer names what the offer has of it. `rrtr` is the
-receiver reference time report (RFC 3611, 4.4), which libwebrtc negotiates in this place."""
+receiver reference time report (RFC 3611, 4.4), which libwebrtc negotiates in this place. REMB is taken beside
+transport-wide feedback too: of the two libwebrtc follows the lower one, so that REMB sets a limit."""
 OPUS_ANSWER = {"minptime": "10", "useinbandfec": "1", "stereo": "1"}
 """RFC 7587, 6.1: `stereo` is what a receiver prefers to get, `sprop-stereo` what a sender is likely to send;
 this side only receives, so it says the first alone. Without it browsers send mono."""
@@ -81,9 +82,6 @@ def _with_feedback(kind: str, codec: Codec, transport_cc: bool) -> Codec:
     usable = set(codec.feedback)
     if not transport_cc:
         usable.discard(TRANSPORT_CC)
-    # One opinion on what the path can carry is enough; of two, libwebrtc follows the lower one.
-    if TRANSPORT_CC in usable:
-        usable.discard(REMB)
     feedback = tuple(value for value in FEEDBACK[kind] if value in usable)
     hint = START_HINT if kind == "video" and TRANSPORT_CC in feedback else {}
     return replace(codec, feedback=feedback, parameters=codec.parameters | hint)

@@ -1,10 +1,10 @@
 """A session description (RFC 8866) as WebRTC uses it: read an offer, write an answer.
 
 `parse_description` turns a body into frozen values: what a peer says about its transport (RFC 8839, 8122,
-8842), its streams (RFC 5576) and its codecs (RFC 8866, 6; RFC 4585; RFC 8285), one media description after
-the other, session-level attributes already inherited. Lines that do not serve WHIP are skipped, not kept, so
-`serialize` writes what an answer needs and no more. Judging an offer is the business of `answer`; the lines
-themselves are read by `grammar`.
+8842), its streams (RFC 5576) and their layers (RFC 8853), and its codecs (RFC 8866, 6; RFC 4585; RFC 8285),
+one media description after the other, session-level attributes already inherited. Lines that do not serve
+WHIP are skipped, not kept, so `serialize` writes what an answer needs and no more. Judging an offer is the
+business of `answer`; the lines themselves are read by `grammar` and `simulcast`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ from whipway.protocol.sdp.grammar import (
     parse_at,
 )
 from whipway.protocol.sdp.sections import Attributes, first_bundle, split_sections
+from whipway.protocol.sdp.simulcast import Rid, Simulcast, parse_rid, parse_simulcast
 
 T = TypeVar("T")
 
@@ -83,6 +84,9 @@ class MediaDescription:
     extmap_allow_mixed: bool = False
     ssrcs: tuple[Ssrc, ...] = ()
     ssrc_groups: tuple[SsrcGroup, ...] = ()
+    rids: tuple[Rid, ...] = ()
+    """As written; those that cannot be read are left out."""
+    simulcast: Simulcast = Simulcast()
     ice_ufrag: str | None = None
     ice_pwd: str | None = None
     ice_options: tuple[str, ...] = ()
@@ -127,6 +131,9 @@ class MediaDescription:
         yield from (f"extmap:{extension.serialize()}" for extension in self.extmap.values())
         for codec in self.codecs.values():
             yield from codec.attributes()
+        yield from (f"rid:{rid.serialize()}" for rid in self.rids)
+        if any(self.simulcast):
+            yield f"simulcast:{self.simulcast.serialize()}"
         yield from (f"candidate:{candidate.serialize()}" for candidate in self.candidates)
         if self.end_of_candidates:
             yield "end-of-candidates"
@@ -246,6 +253,9 @@ def _parse_section(lines: list[Line], session: _Shared) -> MediaDescription:
         codecs=_codecs(lines[0].number, media, attributes),
         ssrcs=_streams("SSRCs", map(Ssrc, attributes.every("ssrc", grammar.parse_ssrc))),
         ssrc_groups=_streams("groups of SSRCs", attributes.every("ssrc-group", grammar.parse_ssrc_group)),
+        rids=tuple(attributes.readable("rid", parse_rid)),
+        # RFC 8853, 5.1: there is at most one.
+        simulcast=next(iter(attributes.readable("simulcast", parse_simulcast)), Simulcast()),
         candidates=tuple(attributes.every("candidate", grammar.parse_candidate)),
         end_of_candidates="end-of-candidates" in attributes,
         rtcp_mux="rtcp-mux" in attributes,

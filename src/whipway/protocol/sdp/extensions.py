@@ -1,9 +1,11 @@
 """Which RTP header extensions are taken from an offer and what is answered (RFC 8285, 5 and 6).
 
-Two are read: the MID (RFC 9143, 15), which says what track a packet belongs to, and the packet number of
-transport-wide congestion control. The answer repeats the offered identifiers: in packets they stand for the
-extension, and one that means two things on the shared transport is of no use to either. `answer` decides
-which of the extensions found here go into the answer.
+Two are read always: the MID (RFC 9143, 15), which says what media description a packet belongs to, and the
+packet number of transport-wide congestion control. Two more are read where a source is sent in layers: the
+RID, which says what layer a packet is of, and the repaired RID, which says what layer it repairs (RFC 8852).
+The answer repeats the offered identifiers: in packets they stand for the extension, and one that means two
+things on the shared transport is of no use to either. `answer` decides which of the extensions found here go
+into the answer.
 """
 
 from collections.abc import Iterable
@@ -13,8 +15,12 @@ from whipway.protocol.sdp.grammar import Direction, ExtMap
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 HEADER_EXTENSIONS = (MID_URI, TRANSPORT_CC_URI)
-"""RTP header extensions this server reads."""
+"""RTP header extensions this server reads of every track."""
+LAYER_EXTENSIONS = (RID_URI, REPAIRED_RID_URI)
+"""Those it reads of tracks in layers."""
 
 _MAX_ID = 255
 """RFC 8285, 4.3 and 5: what fits a packet; ids above only stand for ids still to be chosen."""
@@ -25,7 +31,9 @@ not be sent, so it is not taken."""
 
 def answer_extensions(media: MediaDescription, ambiguous: Iterable[int] = ()) -> dict[str, ExtMap]:
     """The extensions to answer with, by URI; `ambiguous` are ids not to be used."""
-    offered = (media.extmap[uri] for uri in HEADER_EXTENSIONS if uri in media.extmap)
+    # Elsewhere RIDs would only make the packets longer.
+    uris = HEADER_EXTENSIONS + (LAYER_EXTENSIONS if media.simulcast.send else ())
+    offered = (media.extmap[uri] for uri in uris if uri in media.extmap)
     return {
         extension.uri: extension._replace(direction=_ANSWERED_DIRECTIONS[extension.direction])
         for extension in offered

@@ -6,8 +6,10 @@ read by `grammar`, what they amount to by `description` and `fragment`.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
+from whipway.failures import ParseError
 from whipway.protocol.sdp import grammar
 from whipway.protocol.sdp.grammar import Line, parse_at
 
@@ -46,6 +48,14 @@ class Attributes:
     def one(self, name: str, parse: Callable[[str], T]) -> T | None:
         """The first of that name; RFC 8866 leaves open what a second one would mean, so it is not read."""
         return next((parse_at(number, value, parse) for number, value in self._values.get(name, ())), None)
+
+    def readable(self, name: str, parse: Callable[[str], T]) -> list[T]:
+        """Those of that name that can be read, where a broken line is no reason to refuse the whole."""
+        found: list[T] = []
+        for _, value in self._values.get(name, ()):
+            with suppress(ParseError):
+                found.append(parse(value))
+        return found
 
 
 def first_bundle(session: Attributes) -> tuple[str, ...]:

@@ -87,8 +87,8 @@ def test_other_video_is_not_taken(codec: Codec) -> None:
         ("video", True, "nack pli; nack; rrtr; nack rpsi", "nack; nack pli; rrtr"),
         ("video", True, "ccm fir; ccm tmmbr", "ccm fir"),
         ("video", True, "", ""),
-        # One congestion feedback, not two.
-        ("video", True, "goog-remb; transport-cc", "transport-cc"),
+        # REMB beside transport-wide feedback is a limit.
+        ("video", True, "transport-cc; goog-remb", "goog-remb; transport-cc"),
         ("video", True, "goog-remb", "goog-remb"),
         ("video", False, "goog-remb; transport-cc", "goog-remb"),
         ("video", False, "transport-cc; nack", "nack"),
@@ -113,7 +113,8 @@ def test_feedback_is_answered_for_each_payload_type_by_itself() -> None:
         Codec(PayloadType(97), "H264", 90_000, feedback=("goog-remb",)),
     )
     answered = answer(media)
-    assert [codec.feedback for codec in answered.values()] == [("nack", "transport-cc"), ("goog-remb",)]
+    expected = [("nack", "goog-remb", "transport-cc"), ("goog-remb",)]
+    assert [codec.feedback for codec in answered.values()] == expected
 
 
 def test_opus_is_asked_for_in_stereo() -> None:

@@ -19,6 +19,7 @@ from whipway.protocol.sdp.description import (
     parse_description,
 )
 from whipway.protocol.sdp.grammar import Candidate, Direction, ExtMap, Fingerprint, Setup, SsrcGroup
+from whipway.protocol.sdp.simulcast import Rid, RidDirection, Simulcast
 
 OFFERS = Path(__file__).parents[3] / "data" / "offers"
 HEAD = "v=0\no=- 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\n"
@@ -114,6 +115,27 @@ def test_a_section_overrides_the_session() -> None:
     assert (own.setup, own.direction) == (Setup.PASSIVE, Direction.SENDRECV)
     assert own.fingerprints == (Fingerprint("x", b"\x01"), Fingerprint("y", b"\x02"))
     assert {uri: extension.id for uri, extension in own.extmap.items()} == {"urn:one": 1, "urn:two": 3}
+
+
+def test_chromium_offer_with_layers() -> None:
+    _, first, second = parse_description((OFFERS / "chromium_inputs_simulcast.sdp").read_bytes()).media
+    assert first.rids == tuple(Rid(name, RidDirection.SEND) for name in "qhf")
+    assert first.simulcast == Simulcast(send=(("q",), ("h",), ("f",)))
+    assert second.simulcast == Simulcast(send=(("h",), ("m",), ("l",)))
+
+
+def test_layers_that_cannot_be_read_are_passed_over() -> None:
+    section = media("a=rid:h send\na=rid:m\na=rid:l send pt=96\na=simulcast:send\na=simulcast:send h;l\n")
+    assert section.rids == (Rid("h", RidDirection.SEND), Rid("l", RidDirection.SEND, (96,)))
+    assert section.simulcast == Simulcast(send=(("h",), ("l",)))
+    assert media("a=simulcast:h;l\n").simulcast == Simulcast()
+
+
+def test_layers_are_written() -> None:
+    lines = "a=rid:h recv pt=96\na=rid:l recv\na=simulcast:recv h;l\n"
+    written = parse_description(HEAD + VIDEO + lines).serialize()
+    assert written.endswith(lines.replace("\n", "\r\n"))
+    assert "simulcast" not in parse_description(HEAD + VIDEO).serialize()
 
 
 def test_what_is_not_said_has_its_default() -> None:

@@ -1,10 +1,20 @@
 """What is answered for the header extensions of an offer."""
 
+from dataclasses import replace
+
 import pytest
 
 from whipway.protocol.sdp.description import MediaDescription
-from whipway.protocol.sdp.extensions import MID_URI, TRANSPORT_CC_URI, ambiguous_ids, answer_extensions
+from whipway.protocol.sdp.extensions import (
+    MID_URI,
+    REPAIRED_RID_URI,
+    RID_URI,
+    TRANSPORT_CC_URI,
+    ambiguous_ids,
+    answer_extensions,
+)
 from whipway.protocol.sdp.grammar import Direction, ExtMap
+from whipway.protocol.sdp.simulcast import Simulcast
 
 OTHER_URI = "urn:ietf:params:rtp-hdrext:toffset"
 
@@ -25,6 +35,16 @@ def test_what_is_read_is_answered_with_the_offered_ids() -> None:
         MID_URI: ExtMap(4, Direction.SENDRECV, MID_URI),
         TRANSPORT_CC_URI: ExtMap(3, Direction.SENDRECV, TRANSPORT_CC_URI),
     }
+
+
+def test_what_tells_layers_apart_is_answered_where_there_are_layers() -> None:
+    media = offered((10, RID_URI), (11, REPAIRED_RID_URI), (4, MID_URI))
+    assert list(answer_extensions(media)) == [MID_URI]
+    received = replace(media, simulcast=Simulcast(recv=(("h",),)))
+    assert list(answer_extensions(received)) == [MID_URI]
+    sent = replace(media, simulcast=Simulcast(send=(("h",), ("l",))))
+    assert list(answer_extensions(sent)) == [MID_URI, RID_URI, REPAIRED_RID_URI]
+    assert list(answer_extensions(sent, {4, 10})) == [REPAIRED_RID_URI]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def test_an_error_names_the_line() -> None:
     assert caught.value.reason is DropReason.SDP_MALFORMED
 
 
+def test_lines_that_cannot_be_read_may_be_passed_over() -> None:
+    attributes = Attributes(split_lines("a=setup:sideways\r\na=setup:active\r\na=setup:passive\r\n"))
+    assert attributes.readable("setup", grammar.parse_setup) == ["active", "passive"]
+    assert attributes.readable("mid", grammar.parse_token) == []
+
+
 def test_the_first_bundle_with_each_mid_once() -> None:
     session, *_ = split_sections(split_lines(TEXT))
     assert first_bundle(Attributes(session)) == ("0", "1")
