@@ -7,17 +7,21 @@ export class Figures {
 
   /**
    * `{width, height, frameRate, bitrate, roundTrip, loss, limit, silence}`: bit/s, seconds, a share; null where
-   * unknown. `silence`: how long packets have been going out with none coming in.
+   * unknown. `silence`: how long packets have been going out with none coming in. `mid`: of the picture that is
+   * on air, where that is known; all but the bitrate is about this one.
    */
-  read(report) {
+  read(report, mid = null) {
     const all = [...report.values()];
     const outbound = all.filter((entry) => entry.type === "outbound-rtp");
-    const video = outbound.find((entry) => entry.kind === "video");
-    const remote = all.find((entry) => entry.type === "remote-inbound-rtp" && entry.kind === "video");
+    const videos = outbound.filter((entry) => entry.kind === "video");
+    const onAir = videos.filter((entry) => entry.mid === mid);
+    const video = largest(onAir.length > 0 ? onAir : videos);
+    const remotes = all.filter((entry) => entry.type === "remote-inbound-rtp" && entry.kind === "video");
+    const remote = remotes.find((entry) => entry.localId === video?.id) ?? remotes[0];
     const pair = selectedPair(all);
     return {
-      width: video?.frameWidth ?? null,
-      height: video?.frameHeight ?? null,
+      width: isSent(video) ? video.frameWidth : null,
+      height: isSent(video) ? video.frameHeight : null,
       frameRate: video?.framesPerSecond ?? null,
       bitrate: this.#bitrate(outbound),
       roundTrip: pair?.currentRoundTripTime ?? remote?.roundTripTime ?? null,
@@ -35,6 +39,16 @@ export class Figures {
     [this.#bytes, this.#at] = [bytes, at];
     return bitrate === null ? null : Math.max(0, bitrate);
   }
+}
+
+/** Of several sizes of a picture, the largest that is being sent. */
+function largest(entries) {
+  const size = (entry) => (isSent(entry) ? entry.frameWidth * entry.frameHeight : 0);
+  return entries.reduce((best, entry) => (best && size(best) >= size(entry) ? best : entry), undefined);
+}
+
+function isSent(entry) {
+  return entry?.framesPerSecond > 0;
 }
 
 function silenceOf({ lastPacketSentTimestamp: sent, lastPacketReceivedTimestamp: received } = {}) {

@@ -38,6 +38,12 @@ export function readTarget(header, relation, base) {
   return link && URL.canParse(link.target, base) ? new URL(link.target, base) : null;
 }
 
+/** The same from a response about `session`, if it is of its origin: what goes there takes the token along. */
+export function readOwnTarget(response, relation, session) {
+  const url = readTarget(response.headers.get("Link"), relation, response.url);
+  return url?.origin === session.origin ? url : null;
+}
+
 /** Whether one of them relays. */
 export function hasRelay(iceServers) {
   return iceServers.some(({ urls }) => TURN_SCHEMES.test(urls));

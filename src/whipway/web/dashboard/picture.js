@@ -19,6 +19,7 @@ const SCHEDULE_AHEAD_SECONDS = 0.5;
 const SOUND_LEAD_SECONDS = 0.0265;
 const CLOCK_PULL = 0.05; // Share of the difference taken over per frame.
 const CLOCK_JUMP_SECONDS = 0.25; // Beyond this (the computer slept) start afresh.
+const GROUNDS = { first: "#12181d", second: "#33214d" };
 const COLORS = ["#f2b84b", "#e77d5b", "#c95d8a", "#7d6bc4", "#3f8fc2", "#35a79c"];
 
 export class MovingPicture {
@@ -26,6 +27,7 @@ export class MovingPicture {
   #width;
   #height;
   #rate;
+  #ground;
   #canvas = document.createElement("canvas");
   #pen;
   #sound;
@@ -36,12 +38,13 @@ export class MovingPicture {
   #frame = -1;
   #nextBeep = 0;
 
-  /** Draws `frameRate` pictures a second from construction until `stop()`. */
-  constructor({ width, height, frameRate }, context) {
+  /** Draws `frameRate` pictures a second from construction until `stop()`; `look`: "first" or "second". */
+  constructor({ width, height, frameRate }, context, look = "first") {
     this.#context = context;
     this.#width = this.#canvas.width = width;
     this.#height = this.#canvas.height = height;
     this.#rate = frameRate;
+    this.#ground = GROUNDS[look];
     this.#pen = this.#canvas.getContext("2d", { alpha: false });
     this.#sound = context.createMediaStreamDestination();
     this.#tone = this.#playTone();
@@ -122,16 +125,18 @@ export class MovingPicture {
     this.#pen.fillStyle = "#ffffff";
     if (inSecond < Math.ceil(FLASH_SECONDS * this.#rate)) {
       this.#pen.fillRect(0, 0, this.#width, this.#height);
+      // Encoders like to make it a key frame: whoever sees only those sees by the time that there are new ones.
+      this.#drawTimecode(frame, this.#ground, this.#ground);
       return;
     }
     this.#drawGround();
     this.#drawDial(frame / this.#rate);
     this.#drawRunner(frame / this.#rate);
-    this.#drawTimecode(frame);
+    this.#drawTimecode(frame, "#ffffff", "#9caab5");
   }
 
   #drawGround() {
-    this.#pen.fillStyle = "#12181d";
+    this.#pen.fillStyle = this.#ground;
     this.#pen.fillRect(0, 0, this.#width, this.#height);
     const step = this.#width / COLORS.length;
     COLORS.forEach((color, index) => {
@@ -156,12 +161,12 @@ export class MovingPicture {
     this.#disc(radius * 1.5 + way * (this.#width - radius * 3), this.#height * 0.86, radius, "#f2b84b");
   }
 
-  #drawTimecode(frame) {
+  #drawTimecode(frame, color, soft) {
     const seconds = Math.floor(frame / this.#rate);
     const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60, frame % this.#rate];
     const timecode = parts.map((part) => String(part).padStart(2, "0")).join(":");
-    this.#text(timecode, 0.12, 0.67, "#ffffff");
-    this.#text(`${new Date().toISOString().slice(11, 23)} UTC`, 0.045, 0.765, "#9caab5");
+    this.#text(timecode, 0.12, 0.67, color);
+    this.#text(`${new Date().toISOString().slice(11, 23)} UTC`, 0.045, 0.765, soft);
   }
 
   #arc(x, y, radius, from, to, color) {

@@ -1,47 +1,50 @@
-// The publishing page: joins the form, the source, the WHIP client and the view. One stream at a time.
+// The publishing page: joins the form, the sources, the WHIP client and the view. One stream at a time.
 
+import { bindInputs, clearInputs } from "./inputs_view.js";
+import { FURTHER, Lineup, MAIN } from "./lineup.js";
+import { bindQuality, clearQuality } from "./quality_view.js";
 import {
   applyQuery, bitrateOf, playCommand, playUrl, readServer, readSettings, readTransportPolicy, rememberStreamName, rememberedStreamName,
   streamParameters, whipUrl,
 } from "./settings.js";
 import { airOf, sinksOf } from "./sink_wording.js";
 import { clearSinks, showSinks, showSinksAsOld } from "./sinks_view.js";
-import { hasCamera, openSource, soundIsHeldBack, wakeSound } from "./sources.js";
+import { hasCamera, soundIsHeldBack, wakeSound } from "./sources.js";
+import { Steering } from "./steering.js";
 import {
-  copyFrom, elements, firstInvalidField, markField, setText, showBadge, showMuted, showPlayUrl, showPreview, showState, unlockMicrophone,
-  unmarkFields,
+  copyFrom, elements, firstInvalidField, markField, noteFurther, setText, showBadge, showMuted, showPlayUrl, showPreview,
+  showState, unlockMicrophone, unmarkFields,
 } from "./view.js";
 import { WhipClient } from "./whip_client.js";
 import {
-  PHASES, PREPARING, failureWords, fieldWords, liveWords, mutedWords, sourceWords, warningWords,
+  CAMERA_LOST, PHASES, PREPARING, SOURCE_GONE, failureWords, fieldWords, liveWords, mutedWords, sourceWords, warningWords,
 } from "./wording.js";
 
 const ENDPOINT = new URL("p/webrtc", document.baseURI).href;
-const SOURCE_GONE = {
-  camera: ["Stopped", "The camera was disconnected, so the stream was ended."],
-  screen: ["Stopped", "Screen sharing ended, and the stream with it."],
-  picture: ["Stopped", ""],
-};
-
 const UNKNOWN = { air: "", headline: PHASES.live[0], seconds: null };
+const SOURCE_FIELDS = ["source", "also"]; // By place in the lineup.
 
-const muted = { video: false, audio: false };
 let attempt = 0; // Grows with each start and stop: whatever belongs to an older one is not shown any more.
 let client = null;
-let source = null;
+let lineup = null;
+let steering = null; // Once it was live.
 let air = UNKNOWN; // As far as the server has told.
-let switching = false;
+let placeOnAir = MAIN;
+const changing = new Set(); // Places in the lineup.
 
 async function start() {
   const mine = ++attempt;
   const settings = readSettings(elements);
   rememberStreamName(settings.streamName.split("?", 1)[0]); // Arguments may be secrets.
   unmarkFields();
-  showState("preparing", PREPARING[settings.source]);
+  clearInputs(settings.also !== "");
+  showState("preparing", PREPARING[settings.also === "screen" ? "screen" : settings.source]);
+  lineup = new Lineup();
+  lineup.addEventListener("gone", ({ detail }) => mine === attempt && sourceGone(detail));
   try {
-    const opened = await openSource(settings.source, settings);
-    if (mine !== attempt) return opened.stop();
-    use(opened);
+    await lineup.open(settings);
+    if (mine !== attempt) return;
+    showPreview(lineup.main);
     await publish(settings, mine);
   } catch (error) {
     if (mine === attempt) fail(error);
@@ -54,7 +57,9 @@ async function publish(settings, mine) {
   const iceTransportPolicy = readTransportPolicy(new URLSearchParams(location.search));
   client = new WhipClient(whipUrl(ENDPOINT, parameters), { token, iceTransportPolicy });
   listen(client, settings, mine);
-  await client.publish(source.stream, settings);
+  const { media } = lineup;
+  noteFurther({ isSent: media.videos.length > 1 });
+  await client.publish(media, settings);
 }
 
 function listen(one, settings, mine) {
@@ -71,13 +76,23 @@ function showStatus(snapshot) {
   if (snapshot) showSinks(sinksOf(snapshot), snapshot);
   else showSinksAsOld();
   if (!isLive()) return;
-  setText("warnings", warningWords(snapshot));
+  setText("warnings", warningWords(snapshot, lineup.muted));
   showAir();
+  if (!snapshot) return steering.showAsOld();
+  steering.show(snapshot);
+  placeOnAir = placeOf(snapshot.input?.on_air);
+  showPicture();
 }
 
 function showPhase(phase, settings) {
   showState(phase === "interrupted" ? "connecting" : phase, PHASES[phase]);
-  if (phase !== "live") return showBadge(null);
+  if (phase !== "live") {
+    steering?.pause();
+    return showBadge(null);
+  }
+  lineup.publishBy(client.senders);
+  steering ??= new Steering(client.control, nameOf);
+  noteFurther({ isTaken: client.control.takesInputs });
   const url = playUrl(settings.streamUrl, settings.streamName);
   showPlayUrl(url, playCommand(url));
   showAir();
@@ -87,13 +102,29 @@ function showPhase(phase, settings) {
 /** Whether anybody can see it: while the way to the server is open, the state's headline. */
 function showAir() {
   elements.status.dataset.air = air.air;
-  setText("headline", mutedWords(air.headline, muted));
+  setText("headline", mutedWords(air.headline, lineup.muted));
   showBadge(air.seconds);
 }
 
 /** What belongs under the headline beside the figures. */
 function showLiveNote() {
-  setText("detail", soundIsHeldBack() ? "The browser keeps the sound back: click anywhere on this page." : source.note);
+  const note = lineup.hasLost(MAIN) ? CAMERA_LOST : lineup.main.note;
+  setText("detail", soundIsHeldBack() ? "The browser keeps the sound back: click anywhere on this page." : note);
+}
+
+/** The preview is of what is on air. */
+function showPicture() {
+  if (lineup) showPreview(lineup.at(placeOnAir) ?? lineup.main);
+}
+
+/** In the lineup, of an input; -1 if it is none of these. */
+function placeOf(mid) {
+  return client.senders?.mids.indexOf(mid) ?? -1;
+}
+
+function nameOf(mid) {
+  const place = placeOf(mid);
+  return place < 0 ? `Input ${mid}` : lineup.nameOf(place);
 }
 
 async function stop(words = ["Stopped", "Nothing is sent any more."]) {
@@ -119,55 +150,68 @@ function fail(error) {
 
 function release() {
   client = null;
-  source?.stop();
-  source = null;
-  for (const kind of ["video", "audio"]) mute(kind, false);
+  lineup?.stop();
+  lineup = null;
+  steering?.stop();
+  steering = null;
+  clearInputs();
+  for (const kind of ["video", "audio"]) showMuted(kind, false);
+  elements.source.value ||= "camera"; // It was lost.
   air = UNKNOWN;
+  placeOnAir = MAIN;
   showPreview(null);
   showBadge(null);
   clearSinks();
   showPlayUrl(null);
 }
 
-/** Takes a newly opened source over: what is muted stays muted, the one before is let go. */
-function use(opened) {
-  const before = source;
-  source = opened;
-  for (const track of opened.stream.getTracks()) track.enabled = !muted[track.kind];
-  opened.stream.getVideoTracks()[0].addEventListener("ended", () => source === opened && stop(SOURCE_GONE[opened.kind]));
-  showPreview(opened);
-  before?.stop();
-}
-
 /** While live: opens what the select names and puts it in place. On failure the present source goes on. */
-async function switchSource() {
+async function changeSource(place) {
   unlockMicrophone();
-  if (switching || !isLive()) return;
-  switching = true;
+  if (changing.has(place) || !isLive()) return;
+  changing.add(place);
   const mine = attempt;
-  while (mine === attempt && elements.source.value !== source.kind) await switchTo(elements.source.value, mine);
-  switching = false;
+  const field = elements[SOURCE_FIELDS[place]];
+  while (mine === attempt && field.value !== kindAt(place)) await changeTo(place, field.value, mine);
+  changing.delete(place);
 }
 
-async function switchTo(kind, mine) {
+async function changeTo(place, kind, mine) {
   try {
-    setText("detail", PREPARING[kind][0]);
-    const opened = await openSource(kind, readSettings(elements));
-    if (mine !== attempt) return opened.stop();
-    await client.replaceTracks(opened.stream);
-    use(opened);
+    setText("detail", kind ? PREPARING[kind][0] : "");
+    await lineup.change(place, kind, readSettings(elements));
+    if (mine !== attempt) return;
+    showPicture();
     showLiveNote();
   } catch (error) {
     if (mine !== attempt) return;
-    elements.source.value = source.kind;
+    elements[SOURCE_FIELDS[place]].value = kindAt(place);
     setText("detail", `The source was not changed. ${sourceWords(error)}`);
   }
 }
 
-function mute(kind, on) {
-  muted[kind] = on;
-  showMuted(`mute-${kind}`, on);
-  for (const track of source?.stream.getTracks() ?? []) if (track.kind === kind) track.enabled = !on;
+/** What the select has to say: nothing of a source that is lost, so that the same can be chosen again. */
+function kindAt(place) {
+  return lineup.hasLost(place) ? "" : lineup.at(place)?.kind ?? "";
+}
+
+/** A further picture just goes. Without its camera, the stream goes on by its sound. */
+function sourceGone({ place, kind }) {
+  if (place === FURTHER) {
+    elements.also.value = "";
+    lineup.change(FURTHER, "").then(showPicture, () => {}); // The stream ended meanwhile.
+  } else if (kind === "camera" && steering && lineup.hasSound) {
+    lineup.drop(MAIN).catch(() => {}); // The stream ended meanwhile.
+    elements.source.value = "";
+    showLiveNote();
+  } else stop(["Stopped", SOURCE_GONE[kind]]);
+}
+
+function toggleMute(kind) {
+  const on = !lineup.muted[kind];
+  lineup.mute(kind, on).catch(() => {}); // The stream ended meanwhile.
+  showMuted(kind, on);
+  showAir();
 }
 
 function isLive() {
@@ -179,8 +223,8 @@ function showWhipUrl() {
 }
 
 function limitBitrates() {
-  client?.limit({ videoBitrate: bitrateOf(elements["video-bitrate"]), audioBitrate: bitrateOf(elements["audio-bitrate"]) })
-    .catch(() => {}); // The stream ended meanwhile.
+  const limits = { videoBitrate: bitrateOf(elements["video-bitrate"]), audioBitrate: bitrateOf(elements["audio-bitrate"]) };
+  client?.senders?.limit(limits).catch(() => {}); // The stream ended meanwhile.
 }
 
 function bindControls() {
@@ -189,15 +233,12 @@ function bindControls() {
     if (!elements.start.disabled) start();
   });
   elements.stop.addEventListener("click", () => stop());
-  elements.source.addEventListener("change", switchSource);
-  for (const id of ["stream-name", "stream-url", "audio"]) elements[id].addEventListener("input", showWhipUrl);
+  SOURCE_FIELDS.forEach((id, place) => elements[id].addEventListener("change", () => changeSource(place)));
+  for (const id of ["stream-name", "stream-url", "audio", "filler"]) elements[id].addEventListener("input", showWhipUrl);
   for (const id of ["video-bitrate", "audio-bitrate"]) elements[id].addEventListener("change", limitBitrates);
-  for (const kind of ["video", "audio"]) {
-    elements[`mute-${kind}`].addEventListener("click", () => {
-      mute(kind, !muted[kind]);
-      showAir();
-    });
-  }
+  for (const kind of ["video", "audio"]) elements[`mute-${kind}`].addEventListener("click", () => toggleMute(kind));
+  bindInputs((mid) => steering?.putOnAir(mid));
+  bindQuality({ quality: (values) => steering?.setQuality(values), keyframe: () => steering?.requestKeyframe() });
   for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copyFrom(button));
 }
 
@@ -222,6 +263,7 @@ function bindPage() {
 async function begin() {
   bindControls();
   bindPage();
+  clearQuality();
   const query = new URLSearchParams(location.search);
   elements["stream-name"].value = rememberedStreamName();
   applyQuery(elements, query);

@@ -9,9 +9,11 @@ const NOUNS = ["badger", "cedar", "comet", "falcon", "harbor", "lantern", "maple
 // Query parameter of the page → id of the field. Values are those of the field itself (bitrates in kbit/s).
 const QUERY_FIELDS = {
   source: "source",
+  also: "also",
   stream_name: "stream-name",
   stream_url: "stream-url",
   audio: "audio",
+  filler: "filler",
   resolution: "resolution",
   frame_rate: "frame-rate",
   video_bitrate_kbit: "video-bitrate",
@@ -53,6 +55,7 @@ export function applyQuery(fields, query) {
     const offered = field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
     if (value !== null && offered) field.value = value;
   }
+  if (query.has("simulcast")) fields.simulcast.checked = query.get("simulcast") === "1";
 }
 
 /** Bits per second from a field in kbit/s, never beyond the field's own bounds (NaN falls to its default). */
@@ -66,10 +69,13 @@ export function readSettings(fields) {
   const [width, height] = fields.resolution.value.split("x").map(Number);
   return {
     source: fields.source.value,
+    also: fields.also.value,
     microphone: fields.microphone.checked,
+    simulcast: fields.simulcast.checked,
     streamName: fields["stream-name"].value.trim(),
     streamUrl: fields["stream-url"].value.trim(),
     audio: fields.audio.value,
+    filler: fields.filler.value,
     width,
     height,
     frameRate: Number(fields["frame-rate"].value),
@@ -91,8 +97,8 @@ export async function readServer(endpoint) {
 }
 
 /** What the WHIP endpoint's query says of the stream, however it is published. */
-export function streamParameters({ streamName, streamUrl, audio }) {
-  return { stream_name: streamName, stream_url: streamUrl, ...(audio && { audio }) };
+export function streamParameters({ streamName, streamUrl, audio, filler }) {
+  return { stream_name: streamName, stream_url: streamUrl, ...(audio && { audio }), ...(filler && { filler }) };
 }
 
 /** The WHIP endpoint with its query. A name with arguments (`name?key=value`) stays one value, so all is encoded. */

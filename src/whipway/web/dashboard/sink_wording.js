@@ -122,7 +122,7 @@ function counted(number, one, many) {
 }
 
 /** The server has taken users, passwords and arguments out of both. */
-function targetWords({ stream_url: url, stream_name: name }) {
+export function targetWords({ stream_url: url, stream_name: name }) {
   return `${text(url).replace(/\/+$/, "")}/${text(name)}`;
 }
 

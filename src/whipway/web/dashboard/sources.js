@@ -1,17 +1,20 @@
 // Where picture and sound come from. Each source opens to one video and one audio track: where there is no
-// sound, silence is sent, so that sound can come later by switching the source, without a new offer.
+// sound, silence is sent, so that sound can come later by switching the source, without a new offer. A further
+// source is a picture alone: the sound of a stream comes from one place.
 
 import { MovingPicture } from "./picture.js";
 
 /** A source could not be opened. `kind` is what was asked for, `cause` the browser's own error. */
 export class SourceError extends Error {
-  constructor(kind, cause) {
+  constructor(kind, cause, isFurther = false) {
     super(cause?.name ?? "SourceError", { cause });
     this.kind = kind;
+    this.isFurther = isFurther;
   }
 }
 
 const OPENERS = { camera: openCamera, screen: openScreen, picture: openPicture };
+const FURTHER_OPENERS = { camera: openFurtherCamera, screen: openFurtherScreen, picture: openFurtherPicture };
 
 let context = null;
 
@@ -44,18 +47,33 @@ export async function hasCamera() {
 
 /**
  * Opens the source `kind`: `{kind, stream, note, stop()}`, where `stream` holds one video and one audio track.
- * Raises SourceError. The caller stops it.
+ * `taken`: the camera that is in use for the other source, if any (see `cameraOf`). Raises SourceError. The
+ * caller stops it.
  */
-export async function openSource(kind, settings) {
+export async function openSource(kind, settings, taken = "") {
   try {
-    return await OPENERS[kind](settings);
+    return await OPENERS[kind](settings, taken);
   } catch (error) {
     throw new SourceError(kind, error);
   }
 }
 
-async function openCamera({ microphone, width, height, frameRate }) {
-  const video = { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } };
+/** The same of a further source: its `stream` holds one video track and nothing else. */
+export async function openFurtherSource(kind, settings, taken = "") {
+  try {
+    return await FURTHER_OPENERS[kind](settings, taken);
+  } catch (error) {
+    throw new SourceError(kind, error, true);
+  }
+}
+
+/** The id of the camera that a source uses, or "". */
+export function cameraOf(source) {
+  return source?.kind === "camera" ? source.stream.getVideoTracks()[0].getSettings().deviceId ?? "" : "";
+}
+
+async function openCamera({ microphone, ...settings }, taken) {
+  const video = await cameraWish(settings, taken);
   try {
     return assemble("camera", [await devices().getUserMedia({ video, audio: microphone })], "motion");
   } catch (error) {
@@ -65,9 +83,39 @@ async function openCamera({ microphone, width, height, frameRate }) {
   }
 }
 
-async function openScreen({ microphone, width, height, frameRate }) {
-  const video = { width: { max: width }, height: { max: height }, frameRate: { max: frameRate } };
-  const screen = await devices().getDisplayMedia({ video, audio: true });
+async function cameraWish({ width, height, frameRate }, taken) {
+  const wish = { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } };
+  return taken ? { ...wish, deviceId: { exact: await otherCamera(taken) } } : wish;
+}
+
+async function otherCamera(taken) {
+  const cameras = (await devices().enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+  const other = cameras.find(({ deviceId }) => deviceId && deviceId !== taken);
+  if (!other) throw new DOMException("There is no other camera.", "NotFoundError");
+  return other.deviceId;
+}
+
+async function openFurtherCamera(settings, taken) {
+  const video = await cameraWish(settings, taken);
+  return pictureAlone("camera", await devices().getUserMedia({ video }), "motion");
+}
+
+async function openFurtherScreen(settings) {
+  return pictureAlone("screen", await devices().getDisplayMedia({ video: screenWish(settings) }), "detail");
+}
+
+function pictureAlone(kind, stream, contentHint) {
+  const [track] = stream.getVideoTracks();
+  track.contentHint = contentHint;
+  return { kind, stream, note: "", stop: () => track.stop() };
+}
+
+function screenWish({ width, height, frameRate }) {
+  return { width: { max: width }, height: { max: height }, frameRate: { max: frameRate } };
+}
+
+async function openScreen({ microphone, ...settings }) {
+  const screen = await devices().getDisplayMedia({ video: screenWish(settings), audio: true });
   if (!microphone) return assemble("screen", [screen], "detail");
   try {
     return assemble("screen", [screen, await devices().getUserMedia({ audio: true })], "detail");
@@ -81,6 +129,13 @@ function openPicture(settings) {
   picture.videoTrack.contentHint = "motion";
   const stream = new MediaStream([picture.videoTrack, picture.audioTrack]);
   return { kind: "picture", stream, note: "", stop: () => picture.stop() };
+}
+
+/** Its sound is made as well, since the picture keeps time by it, and goes nowhere. */
+function openFurtherPicture(settings) {
+  const picture = new MovingPicture(settings, audioContext(), "second");
+  const stream = new MediaStream([picture.videoTrack]);
+  return { ...pictureAlone("picture", stream, "motion"), stop: () => picture.stop() };
 }
 
 function devices() {

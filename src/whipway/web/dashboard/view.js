@@ -6,20 +6,32 @@ const IDS = [
   "source", "microphone", "stream-name", "stream-url", "resolution", "frame-rate", "video-bitrate", "audio-bitrate",
   "token", "access", "settings", "start", "stop", "mute-video", "mute-audio", "preview", "placeholder", "badge",
   "elapsed", "status", "headline", "detail", "figures", "warnings", "sinks", "sinks-hint", "sinks-news", "sink-row",
-  "audio", "play-url", "play-hint", "copy-play", "whip-url",
-  "server-version", "copied", "stream-url-hint",
+  "audio", "play-url", "play-hint", "copy-play", "whip-url", "server-version", "copied", "stream-url-hint",
+  "also", "also-hint", "filler", "simulcast", "muted-note", "inputs-panel", "inputs", "inputs-hint", "inputs-news", "inputs-trouble",
+  "input-row", "light", "light-words", "light-reasons", "cap", "layer", "keyframe", "limit-words", "measured",
+  "quality-news", "quality-trouble",
 ];
 
 // Fixed from the moment a stream is under way; source and bitrates can change while it is live.
-const FIXED = ["stream-name", "stream-url", "audio", "resolution", "frame-rate", "token"];
+const FIXED = ["stream-name", "stream-url", "audio", "filler", "resolution", "frame-rate", "simulcast", "token"];
 const CHANGEABLE = ["source", "video-bitrate", "audio-bitrate"];
 const AT_REST = new Set(["idle", "stopped", "failed"]);
-const PROBLEM_FIELDS = { stream_name: "stream-name", stream_url: "stream-url", audio: "audio", audio_bitrate: "audio-bitrate" };
+const PROBLEM_FIELDS = {
+  stream_name: "stream-name", stream_url: "stream-url", audio: "audio", audio_bitrate: "audio-bitrate", filler: "filler",
+};
 const COPIED_MS = 2_000;
 const BADGE_TOLERANCE_MS = 1_500; // What is heard once a second, and later or sooner, must not make the badge jump.
 
 export const elements = Object.fromEntries(IDS.map((id) => [id, document.getElementById(id)]));
 
+const FURTHER_HINTS = {
+  free: "One more picture. While live you choose which of them is on air.",
+  sent: "You can change it while live, and put it on air above.",
+  late: "To be chosen before the start.",
+  refused: "This server takes one picture only.",
+};
+
+const further = { isTaken: true, isSent: false }; // One more picture: by the server, as far as is known; by us now.
 let onAirSince = 0;
 let badgeTimer = 0;
 let focusToReturn = false; // Stop had the focus: when it is switched off, Start gets it.
@@ -45,6 +57,7 @@ function unlockControls(state) {
   for (const id of FIXED) elements[id].disabled = !atRest;
   for (const id of CHANGEABLE) elements[id].disabled = !atRest && state !== "live";
   unlockMicrophone();
+  unlockFurther(state);
   elements.start.disabled = !atRest;
   elements.stop.disabled = atRest || state === "stopping";
   elements["mute-video"].disabled = elements["mute-audio"].disabled = state !== "live";
@@ -55,15 +68,33 @@ function unlockControls(state) {
   if (document.activeElement === elements.stop || document.activeElement === document.body) elements.start.focus();
 }
 
+/** `{isTaken, isSent}`, or one of them: whether servers take one more picture, and whether one is sent now. */
+export function noteFurther(facts) {
+  Object.assign(further, facts);
+  unlockFurther(elements.status.dataset.state);
+}
+
+/** The offer says how many pictures there are: later, one can be changed, but not added. */
+function unlockFurther(state) {
+  const atRest = AT_REST.has(state);
+  if (atRest && !further.isTaken) elements.also.value = "";
+  elements.also.disabled = atRest ? !further.isTaken : !further.isSent || state !== "live";
+  const [isFree, isSent] = [further.isTaken ? "free" : "refused", further.isSent ? "sent" : "late"];
+  setText("also-hint", FURTHER_HINTS[atRest ? isFree : isSent]);
+}
+
 /** The test picture brings its own sound, so the microphone is no question there. */
 export function unlockMicrophone() {
   const atRest = AT_REST.has(elements.status.dataset.state);
   elements.microphone.disabled = !atRest || elements.source.value === "picture";
 }
 
+/** `source`: null when there is none. One that is shown already goes on undisturbed. */
 export function showPreview(source) {
+  const tracks = source?.stream.getVideoTracks() ?? [];
+  if (elements.preview.srcObject?.getVideoTracks()[0] === tracks[0]) return;
   elements.preview.dataset.source = source?.kind ?? "";
-  elements.preview.srcObject = source && new MediaStream(source.stream.getVideoTracks());
+  elements.preview.srcObject = source && new MediaStream(tracks);
   elements.placeholder.hidden = source !== null;
 }
 
@@ -85,8 +116,9 @@ function showElapsed() {
   setText("elapsed", durationWords((performance.now() - onAirSince) / 1000));
 }
 
-export function showMuted(button, muted) {
-  elements[button].setAttribute("aria-pressed", String(muted));
+export function showMuted(kind, muted) {
+  elements[`mute-${kind}`].setAttribute("aria-pressed", String(muted));
+  if (kind === "video") elements["muted-note"].hidden = !muted;
 }
 
 /** `url` and the command that plays it; null when there is nothing to play. */

@@ -9,6 +9,7 @@
 // addresses from those it gets. Without it entity tags have no use, since a restart matches any ("*").
 //
 // Where the stream goes from there, the server tells at the address that the 201 links to as STATUS_RELATION.
+// What it asks of each picture in there, `senders` obeys. What can be asked of the server is in `control`.
 //
 // Events: "phase" (detail "offering", "connecting", "live" or "interrupted"; "live": media reaches the server),
 // "status" (detail: the server's snapshot, also before "live"; null when there is no word from it), "figures"
@@ -16,9 +17,11 @@
 
 import { Figures } from "./figures.js";
 import { offerFragment, readFragment, renewAnswer } from "./ice_fragment.js";
-import { hasRelay, readIceServers, readTarget } from "./link_header.js";
-import { createOffer, preferH264 } from "./offer.js";
+import { hasRelay, readIceServers, readOwnTarget } from "./link_header.js";
+import { createOffer } from "./offer.js";
 import { Recovery, watchNetwork } from "./recovery.js";
+import { Senders } from "./senders.js";
+import { SessionControl } from "./session_control.js";
 import { SessionStatus } from "./session_status.js";
 import { WhipError, isGone, readText, refusal, request } from "./whip_http.js";
 
@@ -37,6 +40,8 @@ export class WhipClient extends EventTarget {
   #token;
   #configuration;
   #connection = null;
+  #senders = null;
+  #control = null;
   #session = null; // URL of the WHIP session, known from the 201 until it is deleted.
   #answer = "";
   #canRestart = false;
@@ -50,6 +55,7 @@ export class WhipClient extends EventTarget {
   #statusSeen = false;
   #timers = new Set();
   #figures = new Figures();
+  #onAir = null; // The mid of the picture that the server has on air.
   #leave = new AbortController(); // Takes the listeners on the browser's network away.
 
   /**
@@ -64,12 +70,22 @@ export class WhipClient extends EventTarget {
   }
 
   /**
-   * Publishes the tracks of `stream`; resolves once media flows, raises WhipError (kind "stopped" after stop()).
-   * Options: `videoBitrate`, `audioBitrate` in bit/s, `frameRate`; all upper limits. One call per client.
+   * Publishes tracks, `{audio, videos}`; resolves once media flows, raises WhipError (kind "stopped" after stop()).
+   * Options: `videoBitrate`, `audioBitrate` in bit/s, `frameRate`, all upper limits; `simulcast`. One call per client.
    */
-  publish(stream, options = {}) {
-    this.#publishing = this.#run(stream, options);
+  publish(media, options = {}) {
+    this.#publishing = this.#run(media, options);
     return this.#publishing;
+  }
+
+  /** The Senders of what is published; null before the offer and after the end. */
+  get senders() {
+    return this.#connection && this.#senders;
+  }
+
+  /** The SessionControl; null before there is a session, and after its end. */
+  get control() {
+    return this.#session && this.#control;
   }
 
   /** Ends the session. True if the server confirmed, or had none. */
@@ -88,20 +104,9 @@ export class WhipClient extends EventTarget {
     this.#close();
   }
 
-  /** Sends other tracks in place of the present ones, without a new offer. */
-  async replaceTracks(stream) {
-    for (const track of stream.getTracks()) await this.#sender(track.kind)?.replaceTrack(track);
-  }
-
-  /** New upper limits, also while live; what is not given stays. */
-  async limit({ videoBitrate, audioBitrate, frameRate }) {
-    await this.#limitSender("video", { maxBitrate: videoBitrate, maxFramerate: frameRate });
-    await this.#limitSender("audio", { maxBitrate: audioBitrate });
-  }
-
-  async #run(stream, options) {
+  async #run(media, options) {
     try {
-      await this.#negotiate(stream, options);
+      await this.#negotiate(media, options);
       await this.#connected();
       this.#stopIfAsked();
     } catch (error) {
@@ -114,13 +119,10 @@ export class WhipClient extends EventTarget {
     this.#every(FIGURES_INTERVAL_MS, () => this.#readFigures());
   }
 
-  async #negotiate(stream, options) {
+  async #negotiate(media, options) {
     const connection = new RTCPeerConnection(this.#configuration);
     this.#connection = connection;
-    for (const track of stream.getTracks()) {
-      const transceiver = connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-      if (track.kind === "video") preferH264(transceiver);
-    }
+    this.#senders = new Senders(connection, media, options);
     connection.onconnectionstatechange = () => this.#onConnectionState(connection.connectionState);
     const offer = await createOffer(connection);
     this.#enter("offering");
@@ -132,7 +134,7 @@ export class WhipClient extends EventTarget {
     this.#enter("connecting");
     await this.#applyAnswer(offer, this.#answer);
     this.#watchTransport();
-    await this.limit(options);
+    await this.#senders.limit(options);
     this.#stopIfAsked();
   }
 
@@ -149,6 +151,7 @@ export class WhipClient extends EventTarget {
     if (location && URL.canParse(location, response.url)) this.#session = new URL(location, response.url);
     if (response.status !== 201) throw new WhipError("not-created", { status: response.status });
     if (!this.#session) throw new WhipError("no-location");
+    this.#control = new SessionControl(response, this.#session, (...request) => this.#request(...request));
     this.#followStatus(response);
     this.#answer = await readText(response);
     if (!this.#answer.trim()) throw new WhipError("no-answer");
@@ -281,8 +284,8 @@ export class WhipClient extends EventTarget {
   }
 
   #followStatus(response) {
-    const url = readTarget(response.headers.get("Link"), STATUS_RELATION, response.url);
-    if (url?.origin !== this.#session.origin) return; // The token is not for others.
+    const url = readOwnTarget(response, STATUS_RELATION, this.#session);
+    if (!url) return;
     this.#status = new SessionStatus(url, (...request) => this.#request(...request), (told) => this.#onStatus(told));
     this.#status.follow();
   }
@@ -290,15 +293,21 @@ export class WhipClient extends EventTarget {
   #onStatus(status) {
     if (status.body) this.#statusSeen = true;
     else if (status.gone && !this.#statusSeen) return this.#status.stop(); // It is named, but there is none.
+    if (Array.isArray(status.body?.inputs)) this.#obey(status.body);
     if (!status.gone) this.dispatchEvent(new CustomEvent("status", { detail: status.body ?? null }));
     if (!status.gone && !ENDED_STATES.has(status.body?.state)) return;
     if (this.#isUp()) this.#end(this.#endedByServer(status));
     else if (saysWhy(status)) this.#interrupt?.(this.#endedByServer(status));
   }
 
+  #obey({ inputs, input }) {
+    this.#onAir = input?.on_air ?? null;
+    this.senders?.obey(inputs, input?.wanted).catch(() => {}); // The connection may just be closing.
+  }
+
   async #readFigures() {
     if (!this.#isUp()) return "stop";
-    const figures = this.#figures.read(await this.#connection.getStats());
+    const figures = this.#figures.read(await this.#connection.getStats(), this.#onAir);
     if (!this.#isUp()) return "stop";
     this.dispatchEvent(new CustomEvent("figures", { detail: figures }));
     this.#judgeSilence(figures.silence);
@@ -344,18 +353,6 @@ export class WhipClient extends EventTarget {
 
   #stopIfAsked() {
     if (this.#stopping) throw new WhipError("stopped");
-  }
-
-  #sender(kind) {
-    return this.#connection?.getTransceivers().find((one) => one.receiver.track.kind === kind)?.sender;
-  }
-
-  async #limitSender(kind, limits) {
-    const sender = this.#sender(kind);
-    const parameters = sender?.getParameters();
-    if (!parameters?.encodings?.length) return;
-    for (const [name, value] of Object.entries(limits)) if (value) parameters.encodings[0][name] = value;
-    await sender.setParameters(parameters);
   }
 
   /** Runs `work` after each interval, never twice at once, until it says "stop". */

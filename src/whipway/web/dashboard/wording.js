@@ -4,6 +4,7 @@ import { SourceError } from "./sources.js";
 import { REQUEST_TIMEOUT_MS, WhipError } from "./whip_http.js";
 
 const SOURCES = { camera: "camera", screen: "screen", picture: "test picture" };
+const FURTHER_SOURCES = { camera: "second camera", screen: "second screen", picture: "second test picture" };
 
 export const PREPARING = {
   camera: ["Asking for the camera", "Your browser may ask for permission."],
@@ -18,14 +19,22 @@ export const PHASES = {
   interrupted: ["Connection interrupted", "Waiting for it to come back."],
 };
 
+// The main source ended by itself, and the stream with it, or its picture alone.
+export const SOURCE_GONE = {
+  camera: "The camera was disconnected, so the stream was ended.",
+  screen: "Screen sharing ended, and the stream with it.",
+  picture: "",
+};
+export const CAMERA_LOST = "The camera was disconnected: nothing of it is sent. Choose a source to go on with.";
+
 // The browser's name for the error → what the person can do about it.
 const SOURCE_FAILURES = {
   NotAllowedError: (kind) => (kind === "screen"
     ? "No screen was chosen, or sharing was not allowed."
     : "The browser may not use the camera or the microphone. Allow it beside the page's address, then try again."),
-  NotFoundError: () => "No camera was found. Connect one, or choose another source.",
-  NotReadableError: (kind) => `The ${SOURCES[kind]} is there but cannot be read. Perhaps another program is using it.`,
-  OverconstrainedError: (kind) => `The ${SOURCES[kind]} cannot give this resolution or frame rate. Choose another.`,
+  NotFoundError: (kind, name) => `No ${name} was found. Connect one, or choose another source.`,
+  NotReadableError: (kind, name) => `The ${name} is there but cannot be read. Perhaps another program is using it.`,
+  OverconstrainedError: (kind, name) => `The ${name} cannot give this resolution or frame rate. Choose another.`,
   SecurityError: () => "Browsers give camera and screen only to secure pages: open this page by https, or on localhost.",
   InvalidStateError: () => "The browser wants a click first. Press Start.",
 };
@@ -79,12 +88,13 @@ const FIELD_NAMES = {
   stream_url: "RTMP target",
   audio: "Sound",
   audio_bitrate: "Audio bitrate",
+  filler: "While no picture comes",
 };
 
 /** `[headline, detail]` for any error that publishing can raise. */
 export function failureWords(error) {
   if (error instanceof WhipError) return WHIP_FAILURES[error.kind](error.facts);
-  if (error instanceof SourceError) return [`The ${SOURCES[error.kind]} could not be opened`, sourceWords(error)];
+  if (error instanceof SourceError) return [`The ${sourceName(error)} could not be opened`, sourceWords(error)];
   return ["Something went wrong in this page", String(error.message ?? error)];
 }
 
@@ -94,9 +104,21 @@ export function fieldWords({ labels, validity, title, validationMessage }) {
   return ["Not started", `Look at “${labels[0].textContent.trim()}”. ${why}`];
 }
 
-export function sourceWords({ kind, cause }) {
+export function sourceWords(error) {
+  const { kind, cause } = error;
   const words = SOURCE_FAILURES[cause?.name];
-  return words ? words(kind) : `The browser says: ${cause?.message || cause?.name || "nothing more"}`;
+  return words ? words(kind, sourceName(error)) : `The browser says: ${cause?.message || cause?.name || "nothing more"}`;
+}
+
+function sourceName({ kind, isFurther }) {
+  return (isFurther ? FURTHER_SOURCES : SOURCES)[kind];
+}
+
+/** Why the server did not do what it was asked for while live. */
+export function controlWords(error) {
+  const { status, problem } = error.facts ?? {};
+  if (status) return `The server did not do it. ${sentence(problem.detail) || sentence(problem.title)} (HTTP ${status})`;
+  return `The server was not asked: ${error instanceof WhipError ? "it cannot be reached" : text(error.message)}.`;
 }
 
 function refusedWords({ status, problem }) {
@@ -121,7 +143,7 @@ function endWords({ reason, detail }) {
 /** "Sending 1280x720, 25 fps, 1.9 Mbit/s, RTT 12 ms, loss 0.0 %", as far as it is known. */
 export function liveWords({ width, height, frameRate, bitrate, roundTrip, loss, limit }) {
   const parts = [
-    width ? `${width}x${height}` : "no picture yet",
+    width ? `${width}x${height}` : "no picture",
     frameRate === null ? "" : `${Math.round(frameRate)} fps`,
     bitrate === null ? "" : bitrateWords(bitrate),
     roundTrip === null ? "" : `RTT ${Math.round(roundTrip * 1000)} ms`,
@@ -136,10 +158,12 @@ export function bitrateWords(bitsPerSecond) {
   return `${Math.round(bitsPerSecond / 1000)} kbit/s`;
 }
 
-/** What the server thinks is worth mending, one line each. */
-export function warningWords(snapshot) {
-  const warnings = snapshot?.warnings;
-  return Array.isArray(warnings) ? warnings.map(({ detail }) => `${text(detail)}.`).join("\n") : "";
+/** What the server thinks is worth mending, and what it misses though it is not muted here, one line each. */
+export function warningWords(snapshot, muted) {
+  const warnings = Array.isArray(snapshot?.warnings) ? snapshot.warnings.map(({ detail }) => `${text(detail)}.`) : [];
+  if (snapshot?.video === "muted" && !muted.video) warnings.push("The server gets no picture.");
+  if (snapshot?.audio === "muted") warnings.push("The server gets no sound.");
+  return [...new Set(warnings)].join("\n");
 }
 
 /** `headline`, and what is muted. */
