@@ -14,7 +14,7 @@ from tests.interop.nginx import RTMP_MODULE
 from tools.encoder import ffmpeg_path
 from tools.server import RunningServer
 
-pytest.register_assert_rewrite("tests.interop.checks")
+pytest.register_assert_rewrite("tests.interop.checks", "tests.interop.take")
 
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin"
 """nginx is not on the path of ordinary users."""
