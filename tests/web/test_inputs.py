@@ -20,15 +20,11 @@ from tests.web.served import ENDPOINT, Served, assert_problem, serving
 
 from whipway.config import Settings
 from whipway.streams import known_sessions
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
 from whipway.worker.messages import EndSession
 
 pytestmark = pytest.mark.anyio
 
 UNKNOWN = f"{ENDPOINT}/{'A' * 32}"
-OWN, OWN_HASH = make_token(lambda size: b"1" * size)
-OTHER, OTHER_HASH = make_token(lambda size: b"2" * size)
 TWO = ("audio", "video", "video2")
 """The mids of an offer with two inputs."""
 [PICTURE] = encode(frames=1)
@@ -57,10 +53,6 @@ async def inputs(served: Served, path: str) -> Any:
 
 async def thumbnail(served: Served, path: str, mid: str) -> httpx.Response:
     return await served.http.get(f"{path}/input/{quote(mid, safe='')}/thumbnail")
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 # What there is
@@ -215,21 +207,6 @@ async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.Monkey
 
 
 # Who may
-
-
-async def test_strangers_see_and_change_nothing() -> None:
-    tokens = [{"hash": OWN_HASH, "streams": ["one"]}, {"hash": OTHER_HASH, "streams": ["two"]}]
-    settings = Settings.model_validate({"auth": {"tokens": tokens}})
-    async with serving(settings, admission=make_admission(settings.auth)) as served:
-        path = await served.session("one", **bearer(OWN))
-        for token, status in (("", 401), ("wrong", 401), (OTHER, 403)):
-            answers = [
-                await served.http.get(f"{path}/input", headers=bearer(token)),
-                await select(served, path, {"mid": "1"}, **bearer(token)),
-                await served.http.get(f"{path}/input/1/thumbnail", headers=bearer(token)),
-            ]
-            assert [answer.status_code for answer in answers] == [status] * 3
-        assert (await served.http.get(f"{path}/input", headers=bearer(OWN))).status_code == 200
 
 
 async def test_pages_from_elsewhere_are_kept_from_it() -> None:

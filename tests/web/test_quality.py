@@ -14,15 +14,11 @@ from tests.web.served import ENDPOINT, OFFER, Served, assert_problem, serving
 
 from whipway.config import Settings
 from whipway.streams import known_sessions
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
 from whipway.worker.messages import EndSession
 
 pytestmark = pytest.mark.anyio
 
 UNKNOWN = f"{ENDPOINT}/{'A' * 32}"
-OWN, OWN_HASH = make_token(lambda size: b"1" * size)
-OTHER, OTHER_HASH = make_token(lambda size: b"2" * size)
 SIMULCAST = """\
 a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid
 a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id
@@ -45,10 +41,6 @@ async def quality(served: Served, path: str) -> Any:
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     return response.json()
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 async def test_at_first_nothing_is_asked(served: Served) -> None:
@@ -211,22 +203,6 @@ async def test_a_session_that_is_lost(served: Served, monkeypatch: pytest.Monkey
 
 
 # Who may
-
-
-async def test_strangers_see_and_change_nothing() -> None:
-    tokens = [{"hash": OWN_HASH, "streams": ["one"]}, {"hash": OTHER_HASH, "streams": ["two"]}]
-    settings = Settings.model_validate({"auth": {"tokens": tokens}})
-    async with serving(settings, admission=make_admission(settings.auth)) as served:
-        path = await served.session("one", **bearer(OWN))
-        for token, status in (("", 401), ("wrong", 401), (OTHER, 403)):
-            answers = [
-                await served.http.get(f"{path}/quality", headers=bearer(token)),
-                await ask(served, path, {"max_video_bitrate": 60_000}, **bearer(token)),
-                await served.http.post(f"{path}/keyframe", headers=bearer(token)),
-            ]
-            assert [answer.status_code for answer in answers] == [status] * 3
-        found = await served.http.get(f"{path}/quality", headers=bearer(OWN))
-        assert found.json()["asked"] == UNASKED
 
 
 async def test_pages_from_elsewhere_are_kept_from_it() -> None:

@@ -228,6 +228,6 @@ def test_the_api_does_what_it_says(token: str | None) -> None:
     assert report.answers & OF_LIVE_SESSIONS
     refused = {operation for operation, status in report.answers if status == 401}
     # A session is looked for before a token, and which operations have one that lives is drawn as well. That
-    # each of them wants a token is tested where they are.
+    # each of them wants a token is what `test_strangers` is about.
     assert refused <= (GUARDED if token else set())
     assert token is None or (PUBLISH in refused and len(refused) >= len(GUARDED) // 2)
