@@ -22,6 +22,8 @@ from whipway.session.auto_layer import LOOK_INTERVAL
 from whipway.session.track import VideoTrack
 from whipway.session.video_input import OFF_AIR_BITRATE, VideoInput, track_state
 
+AUTO_LAYER: Final = "auto"
+"""The word of the API for whichever layer is best; it takes the place of a rid."""
 THUMBNAIL_AGE: Final = 2.5
 """Seconds after which a newer key frame is asked for, to show an input that is off air."""
 THUMBNAIL_INTEREST: Final = 5.0

@@ -3,6 +3,7 @@
 from typing import Any
 
 from whipway.protocol.ice import TCP_ADDRESS_PARTS
+from whipway.session.inputs import AUTO_LAYER
 from whipway.session.session import Session
 from whipway.session.track import Track, VideoTrack
 from whipway.session.video_input import track_state
@@ -57,7 +58,7 @@ def _describe_inputs(session: Session, now: float) -> dict[str, Any]:
         "input": {
             "on_air": on_air.description.mid if on_air else None,
             "wanted": wanted.description.mid if wanted else None,
-            "layer": inputs.layer or "auto",
+            "layer": inputs.layer or AUTO_LAYER,
             "layer_on_air": on_air.description.rid if on_air else None,
         },
         "inputs": inputs.describe(now, report.bitrate, report.fps),

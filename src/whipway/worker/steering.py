@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from whipway.relay.muxer import Muxer
 from whipway.relay.quality import UPDATE_INTERVAL, Policy, QualityControl
+from whipway.session.inputs import AUTO_LAYER
 from whipway.session.session import Session, SessionState
 from whipway.session.snapshot import media_state
 from whipway.session.traffic_light import traffic_light
@@ -17,7 +18,6 @@ from whipway.worker.sinks import Sinks
 
 FILLER_INTERVAL: Final = 1.0
 """Seconds from one filler picture to the next."""
-AUTO_LAYER: Final = "auto"
 
 
 class Steering:
