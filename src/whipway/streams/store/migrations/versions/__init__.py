@@ -1,0 +1,1 @@
+"""One module a step. What is released is not edited any more."""
