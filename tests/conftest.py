@@ -1,4 +1,13 @@
 import pytest
+import structlog
+
+# The default prints the local variables of every frame: slowly, and nobody reads them.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture

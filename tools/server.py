@@ -19,17 +19,19 @@ STOP_TIMEOUT = 10.0
 
 
 class RunningServer:
-    """Start with `with`; inside, `http_url` and `stream_url` are known. `log` holds the log's entries."""
+    """Start with `with`; inside, `http_url`, `stream_url` and `admin_key` are known. `log` holds the log."""
 
     def __init__(self, **settings: str) -> None:
         self.http_url = ""
         self.stream_url = ""
+        self.admin_key = ""
         self.log: list[dict[str, Any]] = []
         self.started_in = 0.0
         self._settings = {
             "http.port": "0",
             "media.port": "0",
             "rtmp.port": "0",
+            "database.url": "sqlite://",
             # RTMP servers of tests listen here as well.
             "egress.allow": "127.0.0.1",
             "log.format": "json",
@@ -118,6 +120,8 @@ class RunningServer:
             lines.append(line)
             if match := re.search(r"Page\s+(\S+)/$", line):
                 self.http_url = match[1]
+            if match := re.search(r"Admin key\s+(\S+)", line):
+                self.admin_key = match[1]
             if match := re.search(r"Play URL\s+(\S+)/[^/]+$", line):
                 self.stream_url = match[1]
                 return

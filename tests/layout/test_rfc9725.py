@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
     @property
     def elsewhere(self) -> list[str]:
-        """The tests it names beside them, as `unit/test_cli.py::test`."""
+        """The tests it names beside them, as `unit/cli/test_cli.py::test`."""
         return [test for test in self._all_named if "/" in test]
 
     @property

@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == STATUS_PATH:
             self._tell(self.server.peer)
         elif path == "/":
-            self._send_file(DASHBOARD / "index.html")
+            self._send_file(DASHBOARD / "webcaster.html")
         else:
             self._send_file(DASHBOARD / path.removeprefix("/dashboard/"))
 
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b":\n")  # Tells whether the page is still there.
 
     def _send_file(self, path: Path) -> None:
-        if path.parent == DASHBOARD and path.is_file():
+        if path.parent.parent in (DASHBOARD, DASHBOARD.parent) and path.is_file():
             self._send(200, guess_type(path.name)[0] or "", path.read_bytes())
         else:
             self._send(404, "text/plain", b"")

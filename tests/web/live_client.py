@@ -68,11 +68,13 @@ class LiveClient:
 
 
 @asynccontextmanager
-async def live(served: Served, machine: WhipClient | None = None) -> AsyncIterator[LiveClient]:
-    """Publish the stream "one" to an RTMP server of its own."""
+async def live(
+    served: Served, machine: WhipClient | None = None, name: str = "one"
+) -> AsyncIterator[LiveClient]:
+    """Publish a stream to an RTMP server of its own."""
     async with listening() as listener:
         machine = machine or WhipClient()
-        query = f"stream_name=one&stream_url=rtmp://{HOST}:{listener.port}/live"
+        query = f"stream_name={name}&stream_url=rtmp://{HOST}:{listener.port}/live"
         created = await served.post(query, machine.offer)
         assert created.status_code == 201, created.text
         udp = UdpClient.start(machine, created.text)

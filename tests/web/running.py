@@ -11,7 +11,7 @@ from whipway.config import load_settings
 from whipway.gateway import Gateway
 
 GET_ENDLESS = b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n"
-FREE_PORTS = {"http.port": "0", "media.port": "0", "rtmp.port": "0"}
+FREE_PORTS = {"http.port": "0", "media.port": "0", "rtmp.port": "0", "database.url": "sqlite://"}
 
 
 class RunningGateway:
@@ -24,12 +24,12 @@ class RunningGateway:
     @property
     def state(self) -> Any:
         """What uvicorn keeps of its connections and requests."""
-        return self.gateway._http.server_state  # type: ignore[union-attr]
+        return self.gateway._https[0].server_state
 
     @property
     def app(self) -> FastAPI:
         """The application, to add routes to."""
-        app = self.gateway._http.config.app  # type: ignore[union-attr]
+        app = self.gateway._https[0].config.app
         assert isinstance(app, FastAPI)
         return app
 

@@ -16,14 +16,18 @@ from unittest.mock import patch
 
 import httpx
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 from tests.peers.rtmp_client import HOST
 
-from whipway import gateway as gateway_module
 from whipway.config import Settings
 from whipway.gateway import Gateway
-from whipway.streams.admission import Admission
+from whipway.gateway import gateway as gateway_module
+from whipway.gateway import parts as parts_module
+from whipway.streams.access.admission import Admission
+from whipway.streams.access.key_tokens import KeyTokens
 from whipway.streams.sessions import SessionDirectory
+from whipway.web.services import Services
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.link import LocalLink
 from whipway.worker.worker import Worker
@@ -43,6 +47,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "http": {"port": 0},
     "media": {"port": 0},
     "rtmp": {"port": 0},
+    "database": {"url": SecretStr("sqlite://")},
     # Where tests listen, and what only looks like the world.
     "egress": {"allow": ["public", "127.0.0.0/8", "::1"]},
     "session": {"max_sessions": 20},
@@ -99,8 +104,8 @@ class _Gateway(Gateway):
         super().__init__(settings)
         self._given = admission
 
-    def _make_admission(self) -> Admission | None:
-        return self._given or super()._make_admission()
+    def _make_admission(self, keys: KeyTokens) -> Admission | None:
+        return self._given or super()._make_admission(keys)
 
 
 class Served:
@@ -113,25 +118,34 @@ class Served:
         """Start the gateway."""
         with (
             patch.object(gateway_module, "HttpServer", PlayedHttpServer),
-            patch.object(gateway_module, "EgressPolicy", partial(EgressPolicy, resolve=resolve)),
+            patch.object(parts_module, "EgressPolicy", partial(EgressPolicy, resolve=resolve)),
         ):
             await self.gateway.start()
-        parts: Any = self.gateway
-        self.link: LocalLink = parts._link
-        self.worker: Worker = parts._worker
-        self.directory: SessionDirectory = parts._directory
-        self.app: FastAPI = parts._http.app
+        gateway: Any = self.gateway
+        self.link: LocalLink = gateway._parts.link
+        self.worker: Worker = gateway._parts.worker
+        self.directory: SessionDirectory = gateway._parts.sessions
+        self.services: Services = gateway.services
+        self.app: FastAPI = gateway._https[0].app
+        self.bintu_app: FastAPI | None = gateway._https[1].app if len(gateway._https) > 1 else None
         self.http = self.client()
+        self.admin_key = gateway.first_key or ""
+        self.admin = self.client(headers={"Authorization": f"Bearer {self.admin_key}"})
 
     async def stop(self) -> None:
         """Stop the gateway, unless that was done before; the application still answers."""
-        if not self.gateway._http.should_exit:  # type: ignore[union-attr]
+        if not self.gateway._https[0].should_exit:
             await self.gateway.stop()
 
-    def client(self, app: Callable[..., Any] | None = None, address: str = HOST) -> httpx.AsyncClient:
+    def client(
+        self,
+        app: Callable[..., Any] | None = None,
+        address: str = HOST,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.AsyncClient:
         """HTTP from this address, perhaps to another application over the same sessions."""
         transport = httpx.ASGITransport(app or self.app, client=(address, 50_000))
-        return httpx.AsyncClient(transport=transport, base_url=BASE)
+        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
 
     async def post(self, query: str = QUERY, content: Any = OFFER, **headers: str | bytes) -> httpx.Response:
         """Send an offer; the query goes out byte for byte as it stands here."""
@@ -167,7 +181,7 @@ async def serving(
     served = Served(settings, admission=admission)
     await served.start()
     try:
-        async with served.http:
+        async with served.http, served.admin:
             yield served
     finally:
         await served.stop()

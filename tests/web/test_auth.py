@@ -15,7 +15,7 @@ from tests.web.served import BASE, ENDPOINT, OFFER, QUERY, SDP, TARGET, Served, 
 
 from whipway.config import Settings
 from whipway.config.tree import AuthSettings, IceServer, IceSettings, Token
-from whipway.streams.admission import make_admission, unix_time
+from whipway.streams.access.admission import make_admission, unix_time
 
 pytestmark = pytest.mark.anyio
 

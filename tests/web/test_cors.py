@@ -59,7 +59,10 @@ async def test_a_preflight(served: Served, path: str, method: str) -> None:
     assert found[f"{CORS}allow-origin"] == "*"
     assert method in found[f"{CORS}allow-methods"].split(", ")
     assert found[f"{CORS}allow-methods"] == found["allow"]
-    assert words(found[f"{CORS}allow-headers"]) == {"authorization", "content-type", "if-match"}
+    assert words(found[f"{CORS}allow-headers"]) == {
+        *("authorization", "content-type", "if-match", "last-event-id"),
+        *("x-bintu-apikey", "x-bintu-token", "x-bintu-playerkey"),
+    }
     assert int(found[f"{CORS}max-age"]) > 0
     assert f"{CORS}allow-credentials" not in found
     assert f"{CORS}allow-private-network" not in found

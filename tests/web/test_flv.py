@@ -70,7 +70,7 @@ class Served(RunningGateway):
 
     @property
     def origin(self) -> OriginServer:
-        origin = self.gateway._origin
+        origin = self.gateway._parts.origin  # type: ignore[union-attr]
         assert origin is not None
         return origin
 
@@ -288,7 +288,7 @@ async def test_without_an_origin_there_is_nothing_to_play() -> None:
     gateway = RunningGateway({"rtmp.enabled": "false"})
     await gateway.gateway.start()
     try:
-        assert gateway.gateway._origin is None
+        assert gateway.gateway._parts.origin is None  # type: ignore[union-attr]
         reader, writer = await asyncio.open_connection(HOST, gateway.gateway.http_port)
         writer.write(b"GET /live/one.flv HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 404")

@@ -385,7 +385,7 @@ async def test_each_newcomer_has_another_give_way(served: Served, monkeypatch: p
     monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
     idle = [await served.connect() for _ in range(2)]
     await until(lambda: len(served.state.connections) == 2)
-    newcomers = [served.gateway._http._make_protocol() for _ in range(2)]  # type: ignore[union-attr]
+    newcomers = [served.gateway._https[0]._make_protocol() for _ in range(2)]  # type: ignore[union-attr]
     # Within one turn of the event loop: the first to give way has not heard of its end yet.
     for newcomer in newcomers:
         newcomer.connection_made(Newcomer())

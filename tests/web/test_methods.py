@@ -8,8 +8,8 @@ import pytest
 from tests.web.served import ENDPOINT, Served, assert_problem, serving
 
 from whipway.config import Settings
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
+from whipway.streams.access.admission import make_admission
+from whipway.streams.access.tokens import make_token
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ SESSION = f"{ENDPOINT}/{'A' * 32}"
 UNKNOWN = "/nothing/here"
 ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
-    "/dashboard/publish.js": "GET, HEAD, OPTIONS",
+    "/dashboard/webcaster/publish.js": "GET, HEAD, OPTIONS",
     "/openapi.json": "GET, HEAD, OPTIONS",
     ENDPOINT: "GET, HEAD, POST, OPTIONS",
     SESSION: "GET, HEAD, PATCH, DELETE, OPTIONS",
@@ -167,7 +167,9 @@ async def test_no_method_finds_what_is_not_there(served: Served, method: str) ->
 # HEAD
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboard/publish.js", "/openapi.json", f"{ENDPOINT}/status.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/dashboard/webcaster/publish.js", "/openapi.json", f"{ENDPOINT}/status.json"]
+)
 async def test_head_is_get_without_a_body(served: Served, path: str) -> None:
     """RFC 9110, section 9.3.2."""
     get, head = await served.http.get(path), await served.http.head(path)

@@ -1,4 +1,6 @@
-"""The description of the API: true to what the server takes and says."""
+"""The description of WHIP and what is below a session's URL: true to what the server takes and says. `v1` has
+that of the API.
+"""
 
 import json
 from typing import Any
@@ -12,7 +14,7 @@ from whipway.relay.quality import Policy
 from whipway.relay.sinks.sink import AudioChoice, SinkState
 from whipway.relay.tags import AudioCodec
 from whipway.session.session import SessionState
-from whipway.streams.admission import make_admission
+from whipway.streams.access.admission import make_admission
 from whipway.web.openapi_inputs import (
     EXAMPLE_FRAGMENT,
     EXAMPLE_INPUT,
@@ -72,10 +74,15 @@ ELSEWHERE = {ProblemKind.METHOD_NOT_ALLOWED}
 
 
 @pytest.fixture
-async def paths(served: Served) -> dict[str, Any]:
+async def every_path(served: Served) -> dict[str, Any]:
     document: dict[str, Any] = (await served.http.get("/openapi.json")).json()
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     return dict(document["paths"])
+
+
+@pytest.fixture
+def paths(every_path: dict[str, Any]) -> dict[str, Any]:
+    return {path: operations for path, operations in every_path.items() if path.startswith(ENDPOINT)}
 
 
 async def test_every_operation_is_described(paths: dict[str, Any]) -> None:
@@ -86,10 +93,10 @@ async def test_every_operation_is_described(paths: dict[str, Any]) -> None:
         assert all(response["description"] for response in operation["responses"].values())
 
 
-async def test_every_problem_is_described(paths: dict[str, Any]) -> None:
+async def test_every_problem_is_described(every_path: dict[str, Any]) -> None:
     codes = {
         (status, code)
-        for methods in paths.values()
+        for methods in every_path.values()
         for operation in methods.values()
         for status, response in operation["responses"].items()
         if "application/problem+json" in response.get("content", {})

@@ -12,8 +12,8 @@ from tests.web.served import BASE, ENDPOINT, FRAGMENT_TYPE, TARGET, Served, asse
 
 from whipway.config import Settings, Token
 from whipway.config.tree import AuthSettings
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
+from whipway.streams.access.admission import make_admission
+from whipway.streams.access.tokens import make_token
 
 pytestmark = pytest.mark.anyio
 

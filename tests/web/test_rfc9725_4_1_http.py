@@ -54,6 +54,11 @@ async def test_s4_1_errors_are_problem_documents(served: Served) -> None:
 
 def test_s4_1_no_meaning_is_bound_to_an_exact_status() -> None:
     # A client may treat every 4xx as 400 and every 5xx as 500: what kind of error it is says `code`.
-    own_fault = {ProblemKind.SERVER_FULL, ProblemKind.TOO_MANY_STREAMS, ProblemKind.DRAINING}
+    own_fault = {
+        ProblemKind.SERVER_FULL,
+        ProblemKind.TOO_MANY_STREAMS,
+        ProblemKind.DRAINING,
+        ProblemKind.DATABASE_UNREACHABLE,
+    }
     assert {kind for kind in ProblemKind if kind.status >= 500} == own_fault
     assert all(400 <= kind.status < 500 for kind in set(ProblemKind) - own_fault)

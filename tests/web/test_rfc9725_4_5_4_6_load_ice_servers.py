@@ -20,7 +20,7 @@ from tests.web.served import ENDPOINT, OFFERS, QUERY, Served, assert_problem, se
 from whipway.config import Settings
 from whipway.protocol.rtcp.remb import BitrateEstimate
 from whipway.protocol.rtcp.twcc import TransportFeedback
-from whipway.streams.tokens import make_token
+from whipway.streams.access.tokens import make_token
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,8 @@ from tests.web.served import ENDPOINT, OFFERS, QUERY, SDP, TARGET, Served, asser
 
 from whipway.config import Settings, load_settings
 from whipway.failures import DropReason
-from whipway.gateway import SESSION_ID_BYTES, Gateway, StartError
+from whipway.gateway import Gateway, StartError
+from whipway.gateway.parts import SESSION_ID_BYTES
 
 pytestmark = pytest.mark.anyio
 

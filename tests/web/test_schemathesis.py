@@ -19,8 +19,8 @@ from tests.web.threaded import serving_in_thread
 
 from whipway.config import Settings, Token
 from whipway.config.tree import AuthSettings
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
+from whipway.streams.access.admission import make_admission
+from whipway.streams.access.tokens import make_token
 from whipway.web.openapi_inputs import EXAMPLE_FRAGMENT, EXAMPLE_OFFER, FRAGMENT_FORMAT, OFFER_FORMAT
 
 SESSION = f"{ENDPOINT}/{{session_id}}"
@@ -209,6 +209,8 @@ def examine(*, token: str | None = None) -> Report:
             f"{url}/openapi.json", config=schemathesis.Config.from_dict(config)
         )
         schema.validate()
+        # What is below /v1 has a test of its own.
+        schema = schema.exclude(path_regex="^/v1/")
         # By its name it takes `stream_name` for the name of something that another operation makes, and would
         # begin with the operations that need a session.
         schema.analysis.dependency_graph.operations[PUBLISH].inputs.clear()

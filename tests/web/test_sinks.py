@@ -1,5 +1,6 @@
 """The sinks of a session over HTTP: the real application with a real worker."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,12 +15,13 @@ from tests.peers.rtmp_server import listening
 from tests.peers.waiting import until
 from tests.web.live_client import live
 from tests.web.served import BASE, ENDPOINT, TARGET, Served, assert_problem, serving
+from tests.web.v1.studio import api_path, publishing_by_rtmp, sends_picture
 
 from whipway.config import AuthSettings, Settings, Token
 from whipway.protocol.rtmp.server import PublishRequested
 from whipway.streams import known_sessions
-from whipway.streams.admission import make_admission, unix_time
-from whipway.streams.tokens import make_token
+from whipway.streams.access.admission import make_admission, unix_time
+from whipway.streams.access.tokens import make_token
 from whipway.worker.messages import EndSession
 
 pytestmark = pytest.mark.anyio
@@ -443,3 +445,81 @@ async def test_pages_from_elsewhere_may_read_where_a_sink_is(served: Served) -> 
     preflight = {"Origin": "https://page.example", "Access-Control-Request-Method": "DELETE"}
     answer = await served.http.options(response.headers["location"], headers=preflight)
     assert "DELETE" in answer.headers["access-control-allow-methods"]
+
+
+# To this server itself, under another name
+
+
+async def test_what_is_locked_or_unknown_is_no_sinks_either() -> None:
+    async with serving(Settings.model_validate({"streams": {"require_known": True}})) as served:
+        one, two, locked = [(await served.admin.post("/v1/streams")).json() for _ in range(3)]
+        here = served.gateway.stream_url
+        assert here is not None
+        path = await served.session(one["name"])
+        await served.admin.post(f"/v1/streams/{locked['id']}/lock")
+        for name in (locked["name"], "unknown"):
+            assert_problem(await add(served, path, query(name, here)), 403, "forbidden")
+            body = {"stream_url": here, "stream_name": name}
+            refused = await served.admin.post(f"{api_path(path)}/sinks", json=body)
+            assert_problem(refused, 403, "forbidden")
+        assert (await add(served, path, query(two["name"], here))).status_code == 201
+        # Elsewhere names are others' business.
+        assert (await add(served, path, query("unknown", "rtmp://public.example/live"))).status_code == 201
+        # The session's own stream is, too.
+        other = here.replace("/live", "/other")
+        assert (await add(served, path, query(one["name"], other))).status_code == 201
+
+
+@pytest.mark.parametrize("way", ["stop", "lock", "delete", "remove", "end"])
+async def test_a_second_stream_has_a_life_of_its_own(served: Served, way: str) -> None:
+    here = served.gateway.stream_url
+    assert here is not None
+    first, second = [(await served.admin.post("/v1/streams")).json() for _ in range(2)]
+
+    async def state(stream: dict[str, Any]) -> str:
+        found: str = (await served.admin.get(f"/v1/streams/{stream['id']}")).json().get("state", "deleted")
+        return found
+
+    async def becomes(stream: dict[str, Any], expected: str) -> None:
+        async with asyncio.timeout(5):
+            while await state(stream) != expected:
+                await asyncio.sleep(0.01)
+
+    async with live(served, name=first["name"]) as client:
+        sink = (await add(served, client.path, query(second["name"], here))).json()
+        await sends_picture(client)
+        await becomes(first, "live")
+        await becomes(second, "live")
+        publisher = (await served.admin.get(f"/v1/streams/{second['id']}")).json()["publisher"]
+        assert publisher["session"] == api_path(client.path).rpartition("/")[2]
+        url = f"/v1/streams/{second['id']}"
+        match way:
+            case "delete":
+                await served.admin.delete(url)
+            case "remove":
+                await served.http.delete(f"{client.path}/sink/{sink['id']}")
+            case "end":
+                await served.http.delete(client.path)
+            case _:
+                assert (await served.admin.post(f"{url}/{way}")).status_code == 200
+        await becomes(second, {"lock": "locked", "delete": "deleted"}.get(way, "ended"))
+        assert await state(first) == ("ended" if way == "end" else "live")
+        left = ["1", sink["id"]] if way == "end" else ["1"]
+        assert [each["id"] for each in await sinks(served, client.path)] == left
+
+
+async def test_a_push_url_to_this_server(served: Served) -> None:
+    here = served.gateway.stream_url
+    first, second = [(await served.admin.post("/v1/streams")).json() for _ in range(2)]
+    push = {"push_url": f"{here}/{second['name']}"}
+    url = f"/v1/streams/{first['id']}"
+    await served.admin.post(f"/v1/streams/{second['id']}/lock")
+    assert_problem(await served.admin.patch(url, json=push), 422, "body_refused", "push_url")
+    await served.admin.post(f"/v1/streams/{second['id']}/unlock")
+    assert (await served.admin.patch(url, json=push)).status_code == 200
+    publications = served.services.publications
+    async with publishing_by_rtmp(served, first["name"]):
+        await until(lambda: any(each.is_live for each in publications.of(second["name"])))
+        await served.services.streams.stop(second["id"])
+        assert publications.of(second["name"]) == [] and publications.of(first["name"])
+    await until(lambda: not publications.all())

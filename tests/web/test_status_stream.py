@@ -13,9 +13,9 @@ from tests.web.running import RunningGateway
 from tests.web.served import ENDPOINT, OFFER, SDP, assert_problem, serving
 
 from whipway.config import AuthSettings, Token
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
-from whipway.web import status_stream
+from whipway.streams.access.admission import make_admission
+from whipway.streams.access.tokens import make_token
+from whipway.web import event_streams
 from whipway.web.status_stream import MAX_STREAMS_PER_SESSION
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ class Running(RunningGateway):
     @property
     def watched(self) -> Any:
         """The sessions that somebody watches."""
-        return self.gateway._directory._watching._watched  # type: ignore[union-attr]
+        return self.gateway._parts.sessions._watching._watched  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ async def test_who_has_had_the_last_word_is_told_to_stay_away(running: Running) 
 
 
 async def test_an_address_has_only_so_many_streams(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_stream, "MAX_STREAMS_PER_ADDRESS", 1)
+    monkeypatch.setattr(event_streams, "MAX_STREAMS_PER_ADDRESS", 1)
     first, second = await running.session("one"), await running.session("two")
     async with running.http.stream("GET", f"{first}/status", headers=EVENTS) as response:
         await Events(response).next()

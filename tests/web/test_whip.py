@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import pytest
 import structlog
@@ -22,8 +22,8 @@ from whipway import __version__
 from whipway.config import AuthSettings, Settings, Token
 from whipway.protocol.rtmp.server import PublishRequested
 from whipway.session.events import EndReason
-from whipway.streams.admission import make_admission
-from whipway.streams.tokens import make_token
+from whipway.streams.access.admission import make_admission
+from whipway.streams.access.tokens import make_token
 from whipway.web.app import DASHBOARD
 
 pytestmark = pytest.mark.anyio
@@ -362,7 +362,7 @@ async def test_without_opus(served: Served) -> None:
         ("GET", f"{ENDPOINT}/some-session/", 404, "not_found"),
         ("GET", f"{ENDPOINT}/some-session/nothing", 404, "not_found"),
         ("POST", "/", 405, "method_not_allowed"),
-        ("POST", "/dashboard/style.css", 405, "method_not_allowed"),
+        ("POST", "/dashboard/webcaster/style.css", 405, "method_not_allowed"),
         ("GET", "/dashboard/nothing.js", 404, "not_found"),
         ("GET", "/dashboard/..%2fapp.py", 404, "not_found"),
     ],
@@ -440,11 +440,12 @@ async def test_the_status_tells_what_belongs_to_no_session(served: Served) -> No
 
 
 def files() -> Iterator[str]:
-    return (path.name for path in DASHBOARD.iterdir() if path.is_file())
+    return (path.relative_to(DASHBOARD).as_posix() for path in DASHBOARD.rglob("*") if path.is_file())
 
 
-async def test_the_page_and_all_its_files_are_served(served: Served) -> None:
-    page = await served.http.get("/")
+@pytest.mark.parametrize("page_path", ["/", "/webcaster"])
+async def test_a_page_and_all_its_files_are_served(served: Served, page_path: str) -> None:
+    page = await served.http.get(page_path)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     linked = [path for path in re.findall(r'(?:src|href)="(/?dashboard/[^"]+)"', page.text)]
@@ -454,23 +455,27 @@ async def test_the_page_and_all_its_files_are_served(served: Served) -> None:
         assert response.status_code == 200, path
         if path.endswith(".js"):
             assert "javascript" in response.headers["content-type"]
-            for module in re.findall(r'from "\./([^"]+)"', response.text):
-                assert module in files(), f"{path} imports {module}"
+            for module in re.findall(r'from "(\.[^"]+)"', response.text):
+                assert (await served.http.get(urljoin("/" + path.lstrip("/"), module))).status_code == 200, (
+                    f"{path}: {module}"
+                )
 
 
 def test_the_page_has_words_for_every_end() -> None:
-    words = (DASHBOARD / "wording.js").read_text()
+    words = (DASHBOARD / "webcaster" / "wording.js").read_text()
     [reasons] = re.findall(r"END_REASONS = \{(.*?)\};", words, re.DOTALL)
     assert set(re.findall(r"^  (\w+): \".+\",$", reasons, re.MULTILINE)) == set(EndReason)
 
 
 def test_the_page_tells_a_person_what_to_do_about_a_stream_that_is_taken() -> None:
-    words = (DASHBOARD / "wording.js").read_text()
+    words = (DASHBOARD / "webcaster" / "wording.js").read_text()
     [case] = re.findall(r'problem.code === "stream_busy"\) \{(.*?)\}', words, re.DOTALL)
     assert "already publishing" in case and "choose another stream name" in case
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboard/style.css", f"{ENDPOINT}/status.json", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/dashboard/webcaster/style.css", f"{ENDPOINT}/status.json", "/nowhere"]
+)
 async def test_security_headers(served: Served, path: str) -> None:
     headers = (await served.http.get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"

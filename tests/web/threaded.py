@@ -2,26 +2,31 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvloop
 from tests.peers.rtmp_client import HOST
 from tests.peers.waiting import until
-from tests.web.served import serving
+from tests.web.served import Served, serving
 
 from whipway.web.server import HttpServer
 from whipway.worker.sockets import bind_tcp
 
-START_TIMEOUT = 10.0
+Prepare = Callable[[Served], Awaitable[None]]
+
+START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 
 
 @contextmanager
-def serving_in_thread(**options: Any) -> Iterator[str]:
-    """Serve, and give the URL; `options` are those of `served.Served`."""
-    server = _Server(options)
+def serving_in_thread(prepare: Prepare | None = None, **options: Any) -> Iterator[str]:
+    """Serve, and give the URL; `options` are those of `served.Served`.
+
+    `prepare` is called with it in the server's loop, before anybody else asks for anything.
+    """
+    server = _Server(options, prepare)
     server.start()
     assert server.is_ready.wait(START_TIMEOUT)
     try:
@@ -35,12 +40,13 @@ def serving_in_thread(**options: Any) -> Iterator[str]:
 
 
 class _Server(threading.Thread):
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], prepare: Prepare | None) -> None:
         super().__init__(daemon=True)
         self.is_ready = threading.Event()
         self.url = ""
         self.error: BaseException | None = None
         self._options = options
+        self._prepare = prepare
         self._http: HttpServer | None = None
 
     def run(self) -> None:
@@ -60,5 +66,7 @@ class _Server(threading.Thread):
             self._http = HttpServer(served.app, sock)
             http = asyncio.create_task(self._http.serve())
             await until(lambda: self._http is not None and self._http.started)
+            if self._prepare is not None:
+                await self._prepare(served)
             self.is_ready.set()
             await http

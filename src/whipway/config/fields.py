@@ -75,6 +75,21 @@ def _check_ice_url(url: str) -> str:
     return url
 
 
+def _check_rtmp_url(url: str) -> str:
+    """As WHIP's `stream_url`; who uses it looks closer, as settings know nothing of the program."""
+    if not _RTMP_URL.fullmatch(url):
+        raise PydanticCustomError("rtmp_url", "should be a URL such as rtmp://live.example.com/live")
+    return url
+
+
+def _check_database_url(value: SecretStr) -> SecretStr:
+    """May hold a password."""
+    if not value.get_secret_value().startswith(("sqlite://", "postgresql://")):
+        detail = "should be a URL such as sqlite:///whipway.db or postgresql://user:password@host/whipway"
+        raise PydanticCustomError("database_url", detail)
+    return value
+
+
 def _check_origin(origin: str) -> str:
     """An origin as browsers send it (RFC 6454, section 7), or `*`."""
     if origin != "*" and not _ORIGIN.fullmatch(origin):
@@ -90,6 +105,7 @@ def _check_base(url: HttpUrl) -> HttpUrl:
     return url
 
 
+_RTMP_URL = re.compile(r"rtmps?://[^\s/?#@]+/[^\s?#]+", re.ASCII)
 _ORIGIN = re.compile(r"""[a-z][a-z0-9+.-]*://[^\s/?#@"',\\]+""", re.ASCII)
 MIN_KEY_BYTES = 32
 """RFC 7518, section 3.2: a key for HS256 is no shorter than its hash."""
@@ -110,4 +126,7 @@ Visible = Annotated[str, AfterValidator(_check_visible)]
 """What a header can hold: clients take it as it stands there."""
 VisibleSecret = Annotated[SecretStr, AfterValidator(_check_visible_secret)]
 IceUrl = Annotated[str, AfterValidator(_check_ice_url)]
+RtmpBaseUrl = Annotated[str, AfterValidator(_check_rtmp_url)]
+"""Up to the application, without a user and without arguments: everybody is told it."""
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 Origin = Annotated[str, AfterValidator(_check_origin)]

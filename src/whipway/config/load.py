@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from whipway.config.tree import IceServer, Settings, Token
 
 ENV_PREFIX = "WHIPWAY_"
-SECRET_SECTIONS = ("auth", "ice")
+SECRET_SECTIONS = ("auth", "ice", "database")
 """Their values are not repeated in messages."""
 _TABLE_KEYS = frozenset({*Token.model_fields, *IceServer.model_fields})
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from whipway.config.fields import (
     AudioBitrate,
     BaseUrl,
+    DatabaseUrl,
     DrainSeconds,
     IceUrl,
     IpAddress,
@@ -18,6 +19,7 @@ from whipway.config.fields import (
     Origin,
     Port,
     Rate,
+    RtmpBaseUrl,
     Seconds,
     SessionCount,
     Text,
@@ -190,6 +192,43 @@ class QualitySettings(_Section):
     """Bits a second, below which no sink brings it."""
 
 
+class DatabaseSettings(_Section):
+    """Where streams, keys and webhooks are kept."""
+
+    url: DatabaseUrl = SecretStr("sqlite:///whipway.db")
+    """sqlite:///FILE, from the folder that the server is started in (sqlite:////… from the root), or
+    postgresql://USER:PASSWORD@HOST/DATABASE, which several servers may share."""
+
+
+class StreamSettings(_Section):
+    """Streams, as the API and the dashboard have them."""
+
+    require_known: bool = False
+    """WHIP and RTMP refuse to publish names that were not created before. Locked and deleted ones are refused
+    in any case."""
+    rtmp_url: RtmpBaseUrl | None = None
+    """Where streams are published by RTMP and played, up to the application; by default the embedded origin.
+    What the API and the dashboard name as ingest, and as `stream_url` in WHIP URLs."""
+    node: Annotated[str, Field(max_length=256)] = ""
+    """What this server is called among those that share a database; "": the host's name."""
+
+
+class BintuSettings(_Section):
+    """The bintu API, which is at /bintu in any case."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    """An own listener, at whose root the bintu API is; 0: none."""
+
+
+class MetricsSettings(_Section):
+    """Prometheus metrics, at /metrics."""
+
+    access: Literal["auto", "open", "key"] = "auto"
+    """Who may read them. key: who has an API key (Authorization: Bearer); auto: everybody where HTTP can be
+    reached from this machine alone, else who has a key."""
+
+
 class LimitSettings(_Section):
     """Requests a minute from one client's address, and its sessions."""
 
@@ -243,6 +282,10 @@ class Settings(_Section):
     inputs: InputSettings = InputSettings()
     quality: QualitySettings = QualitySettings()
     auth: AuthSettings = AuthSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    streams: StreamSettings = StreamSettings()
+    bintu: BintuSettings = BintuSettings()
+    metrics: MetricsSettings = MetricsSettings()
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

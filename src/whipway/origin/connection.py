@@ -23,6 +23,7 @@ from whipway.hosts import address_group, client_address
 from whipway.origin.gate import Gate, Verdict
 from whipway.origin.live import MAX_PLAYER_BACKLOG_BYTES, LiveStream, Packet, admit
 from whipway.origin.names import is_usable, loggable_key
+from whipway.origin.observer import Observer, Publishing
 from whipway.origin.pace import MESSAGES_PER_SECOND_OF_WORK, Pace
 from whipway.origin.places import Places
 from whipway.origin.publishers import Doorkeeper, OwnRefusal, PublishClaim, Refusal
@@ -71,6 +72,7 @@ class Connection(StreamDriver[ServerConnection]):
         doorkeeper: Doorkeeper,
         places: Places,
         connections: "set[Connection]",
+        observer: Observer,
     ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(ServerConnection(random=os.urandom, now=loop.time()))
@@ -85,6 +87,7 @@ class Connection(StreamDriver[ServerConnection]):
         self._doorkeeper = doorkeeper
         self._places = places
         self._connections = connections
+        self._observer = observer
         self._pace = Pace()
         self._pause = Timer(self._end_pause)
         self._is_paused = False
@@ -105,7 +108,12 @@ class Connection(StreamDriver[ServerConnection]):
         """When to look whether a publisher from outside still sends media."""
         self._wait_until: float | None = None
         """For a player of a stream that is not there yet."""
+        self._wanted: PublishRequested | None = None
+        """What a publisher asked for."""
         self._published: LiveStream | None = None
+        self._publishing: Publishing | None = None
+        self._has_frames = False
+        """Whether the observer knows of its first frame."""
         self._played: LiveStream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -232,6 +240,7 @@ class Connection(StreamDriver[ServerConnection]):
             self.machine.refuse_publish(_BAD_NAME, "The name cannot be used.")
             return
         self._set_key(key)
+        self._wanted = request
         self.number = next(_numbers)
         self.is_own = self._doorkeeper.knows(self.machine.connect_text(PASS_PROPERTY))
         if self.is_own:
@@ -275,12 +284,22 @@ class Connection(StreamDriver[ServerConnection]):
         self.last_media = now
         self._silent_at = None if self.is_own else now + SILENCE_TIMEOUT
         self.machine.accept_publish()
+        assert self._wanted is not None
+        app, name, query = self._wanted.app, self._wanted.name, self._wanted.query
+        self._publishing = Publishing(
+            app, name, query, client=self._address(), is_own=self.is_own, stream=self._published
+        )
+        self._observer.publish_began(self._publishing)
 
     def _take_media(self, messages: Sequence[Message]) -> None:
         assert self._published is not None
         self.last_media = self.loop.time()
         self._media_count += len(messages)
         self._published.publish(messages)
+        if not self._has_frames and self._published.has_frames:
+            assert self._publishing is not None
+            self._has_frames = True
+            self._observer.first_frame(self._publishing)
 
     def _take_piece(self, data: bytes) -> None:
         """Of a publisher or anybody: messages that are no media cost nothing but the time to read them."""
@@ -352,6 +371,8 @@ class Connection(StreamDriver[ServerConnection]):
         if self._published is not None:
             self._published = None
             self._table.unpublish(self._key)
+            assert self._publishing is not None
+            self._observer.publish_over(self._publishing)
         if self._played is not None:
             self._played.leave(self)
             self._played = None

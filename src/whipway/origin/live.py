@@ -118,12 +118,33 @@ class LiveStream:
         self._group: list[Packet] = []
         self.group_bytes = 0
         """About what a player gets at once when it joins."""
+        self.bytes_in = 0
+        """Of media and headers, so far."""
+        self.bytes_out = 0
+        """The same, to all players together, as far as it was handed to them."""
+        self.pictures = 0
+        self.has_frames = False
+        """Whether there was a picture or sound."""
+
+    @property
+    def keyframe(self) -> bytes | None:
+        """The body of the last key frame that is still kept; None: there is none."""
+        return self._group[0].message.payload if self._group else None
+
+    def header(self, kind: PacketKind) -> bytes | None:
+        """The body of the main picture's, or the main sound's, header of this kind."""
+        header = self._headers[kind].get(0)
+        return header.payload if header else None
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Remember messages as far as late players need them, and hand them to everybody."""
         packets = [make_packet(message) for message in messages]
         for packet in packets:
             self._remember(packet)
+            self.bytes_in += len(packet.message.payload)
+            self.bytes_out += len(packet.message.payload) * len(self.players)
+            self.pictures += packet.kind in PICTURES
+            self.has_frames = self.has_frames or packet.kind in FRAMES
         for player, waits in list(self.players.items()):
             if not waits:
                 player.deliver(packets)

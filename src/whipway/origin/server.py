@@ -10,7 +10,9 @@ import socket
 
 from whipway.hosts import address_group
 from whipway.origin.connection import Connection
+from whipway.origin.control import OriginControl
 from whipway.origin.flv_player import FlvPlayer
+from whipway.origin.observer import NobodyWatches, Observer
 from whipway.origin.places import Places, Quota
 from whipway.origin.publishers import Authorize, Doorkeeper
 from whipway.origin.table import StreamTable
@@ -34,14 +36,17 @@ class OriginServer:
         own_pass: str = "",
         takeover_after: float = 2.0,
         takes_over: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         """`authorize` is asked about publishers that do not know `own_pass`; without it, all may publish.
 
         A publisher from outside gives way to another one after `takeover_after` seconds without media; if
-        `takes_over`, at once.
+        `takes_over`, at once. `observer` is told of everybody who publishes, sinks of this server as well.
         """
         self._table = StreamTable(takeover_after, takes_over)
         self._doorkeeper = Doorkeeper(authorize, own_pass)
+        self._observer = observer or NobodyWatches()
+        self.control = OriginControl(self._table)
         self._places = Places()
         self._flv_places = Quota(MAX_FLV_PLAYERS, MAX_FLV_PLAYERS_PER_ADDRESS)
         self.streams = self._table.streams
@@ -89,4 +94,4 @@ class OriginServer:
         return self._flv_places.has_room(address_group(client))
 
     def _make_connection(self) -> Connection:
-        return Connection(self._table, self._doorkeeper, self._places, self.connections)
+        return Connection(self._table, self._doorkeeper, self._places, self.connections, self._observer)

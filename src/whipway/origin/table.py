@@ -28,7 +28,7 @@ class Publisher(Protocol):
     """When media came from it, or it got its name."""
 
     def replaced(self) -> None:
-        """Another one gets the name: call `unpublish`, and go."""
+        """The name is wanted for another, or for nobody: call `unpublish`, and go."""
         ...
 
 
@@ -72,6 +72,15 @@ class StreamTable:
         del self._publishers[key]
         self.streams.pop(key).end()
         log.info("publish ended", stream=key)
+
+    def evict(self, key: str) -> bool:
+        """Send a publisher from outside away. False: there is none."""
+        holder = self._publishers.get(key)
+        if holder is None or holder.is_own:
+            return False
+        log.info("publisher stopped", stream=key)
+        holder.replaced()
+        return True
 
     def play(self, key: str, player: WaitingPlayer) -> None:
         """Give a player its stream, now or when it is published."""

@@ -7,14 +7,16 @@ them, `session_sinks` and `session_controls` change them; all of them ask throug
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
 
 from whipway.protocol.rtmp.url import loggable_name
 from whipway.streams.refusals import SessionNotFound, SessionOver
+from whipway.streams.session_publications import session_handle
 from whipway.streams.sound_formats import SoundFormats
 from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
@@ -63,6 +65,14 @@ class Access(NamedTuple):
     credential: bytes | None
 
 
+class Arrival(NamedTuple):
+    """Where a session came from, and when."""
+
+    client: str
+    """An IP address as text; "" if nobody knows."""
+    at: datetime
+
+
 @dataclass(slots=True)
 class LiveSession:
     """What is kept of a session beside its worker."""
@@ -72,6 +82,7 @@ class LiveSession:
     client: str
     """Which address it came from (`hosts.address_group`)."""
     access: Access
+    arrival: Arrival
     sounds: SoundFormats
     last_words: asyncio.Future[SessionEnded] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -83,15 +94,29 @@ class LiveSession:
 class _Ended(NamedTuple):
     last_words: SessionEnded
     access: Access
+    arrival: Arrival
+
+
+class KnownSession(NamedTuple):
+    """What is known of a session without asking its worker. Who has the id may do anything with it."""
+
+    session_id: str
+    access: Access
+    arrival: Arrival
 
 
 class KnownSessions:
-    """Finds sessions, and asks their worker what concerns one of them."""
+    """Finds sessions, and asks their worker what concerns one of them.
 
-    def __init__(self, link: WorkerLink) -> None:
+    `note_lost` is told of a living session that the worker does not know.
+    """
+
+    def __init__(self, link: WorkerLink, note_lost: Callable[[str], None] = lambda session_id: None) -> None:
         self._link = link
+        self._note_lost = note_lost
         self._live: dict[str, LiveSession] = {}
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
+        self._by_handle: dict[str, str] = {}
 
     @property
     def living(self) -> Collection[LiveSession]:
@@ -101,10 +126,25 @@ class KnownSessions:
     def add(self, session_id: str, session: LiveSession) -> None:
         """Know a session from now on."""
         self._live[session_id] = session
+        self._by_handle[session_handle(session_id)] = session_id
 
     def forget(self, session_id: str) -> None:
         """Know a living session no more."""
-        self._live.pop(session_id, None)
+        if self._live.pop(session_id, None) is not None:
+            self._drop_handle(session_id)
+
+    def by_handle(self, handle: str) -> str | None:
+        """The id of a session, living or remembered, that is known by this handle (`session_handle`)."""
+        return self._by_handle.get(handle)
+
+    def find(self, session_id: str) -> KnownSession | None:
+        """What is known of a session, living or remembered."""
+        known = self._live.get(session_id) or self._ended.get(session_id)
+        return KnownSession(session_id, known.access, known.arrival) if known else None
+
+    def list_living(self) -> list[KnownSession]:
+        """All that live, the oldest first."""
+        return [KnownSession(id, session.access, session.arrival) for id, session in self._live.items()]
 
     def access(self, session_id: str) -> Access | None:
         """Who may touch a session, living or remembered; None: there is no such session."""
@@ -156,10 +196,14 @@ class KnownSessions:
             detail=ended.detail,
         )
         session.last_words.set_result(ended)
-        self._ended[ended.session_id] = _Ended(ended, session.access)
+        self._ended[ended.session_id] = _Ended(ended, session.access, session.arrival)
         while len(self._ended) > MAX_REMEMBERED:
-            self._ended.popitem(last=False)
+            forgotten, _ = self._ended.popitem(last=False)
+            self._drop_handle(forgotten)
         return True
+
+    def _drop_handle(self, session_id: str) -> None:
+        del self._by_handle[session_handle(session_id)]
 
     async def _last_words(self, session_id: str) -> SessionEnded:
         """How a session ended that the worker knows no more. Raises SessionNotFound."""
@@ -172,5 +216,7 @@ class KnownSessions:
                 # Shielded: others may be waiting for it as well.
                 return await asyncio.shield(self._live[session_id].last_words)
         except TimeoutError:
-            self.forget(session_id)
+            if session_id in self._live:  # Others may have waited as well.
+                self.forget(session_id)
+                self._note_lost(session_id)
             raise SessionNotFound(session_id) from None

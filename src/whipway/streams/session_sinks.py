@@ -5,11 +5,13 @@ and for the format of its sound, and a destination that is allowed.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from whipway.streams.destinations import Destinations
 from whipway.streams.known_sessions import KnownSessions
 from whipway.streams.refusals import SinkNotAdded, SinkNotFound
+from whipway.streams.session_watcher import SessionWatcher
 from whipway.worker.messages import (
     FIRST_SINK,
     AddSink,
@@ -26,11 +28,14 @@ FULL = "this session has as many sinks as it is set to take"
 
 
 class SessionSinks:
-    """Adds, shows and removes them. `takes_over`: as of the directory (`sessions`)."""
+    """Adds, shows and removes them. `takes_over`: as of the directory (`sessions`); `watcher` is told."""
 
-    def __init__(self, known: KnownSessions, destinations: Destinations, *, takes_over: bool) -> None:
+    def __init__(
+        self, known: KnownSessions, destinations: Destinations, watcher: SessionWatcher, *, takes_over: bool
+    ) -> None:
         self._known = known
         self._destinations = destinations
+        self._watcher = watcher
         self._takes_over = takes_over
 
     async def check(
@@ -74,7 +79,12 @@ class SessionSinks:
             if isinstance(reply, SinkRefused):
                 raise SinkNotAdded(reply.kind, reply.detail)
             assert isinstance(reply, SinkAdded)
-            session.sounds.add(reply.sink["id"], audio, audio_bitrate)
+            sink_id = reply.sink["id"]
+            session.sounds.add(sink_id, audio, audio_bitrate)
+        remove = partial(self.remove, session_id, sink_id)
+        self._watcher.sink_added(
+            session_id, sink_id, stream_name=stream_name, stream_url=stream_url, remove=remove
+        )
         return reply.sink
 
     async def remove(self, session_id: str, sink_id: str) -> Mapping[str, Any]:
@@ -90,6 +100,7 @@ class SessionSinks:
         if sink_id == FIRST_SINK:
             # The stream is free again: whoever publishes it next does not take this session's place.
             session.stream_key = None
+        self._watcher.sink_removed(session_id, reply.sink)
         return reply.sink
 
     async def of(self, session_id: str) -> Sequence[Mapping[str, Any]]:

@@ -15,7 +15,8 @@ import structlog
 from whipway.hosts import address_group
 from whipway.protocol.rtmp.url import loggable_name
 from whipway.streams.destinations import Destinations
-from whipway.streams.known_sessions import Access, KnownSessions, LiveSession
+from whipway.streams.known_sessions import Access, Arrival, KnownSession, KnownSessions, LiveSession
+from whipway.streams.records import utc_now
 from whipway.streams.refusals import (
     IceRefused,
     InputNotFound,
@@ -29,6 +30,7 @@ from whipway.streams.refusals import (
 from whipway.streams.session_controls import SessionControls
 from whipway.streams.session_keys import stream_key
 from whipway.streams.session_sinks import SessionSinks
+from whipway.streams.session_watcher import NobodyWatches, SessionWatcher
 from whipway.streams.sound_formats import SoundFormats
 from whipway.streams.watching import Watching
 from whipway.worker.egress import EgressPolicy
@@ -48,9 +50,11 @@ from whipway.worker.messages import (
 )
 
 __all__ = [
+    "LOST",
     "Access",
     "IceRefused",
     "InputNotFound",
+    "KnownSession",
     "LayerNotFound",
     "SessionDirectory",
     "SessionNotCreated",
@@ -60,6 +64,9 @@ __all__ = [
     "SinkNotFound",
     "stream_key",
 ]
+
+LOST = "lost"
+"""Why something is over that its source, as a session's worker, knows no more."""
 
 log = structlog.get_logger("sessions")
 
@@ -81,23 +88,30 @@ class SessionDirectory:
         takes_over: bool = False,
         egress: EgressPolicy,
         sessions_per_address: int = 0,
+        watcher: SessionWatcher | None = None,
     ) -> None:
         self._link = link
+        self._watcher: SessionWatcher = watcher or NobodyWatches()
         self._new_session_id = new_session_id
         self._max_sessions = max_sessions
         self._takes_over = takes_over
         self._destinations = Destinations(egress)
         self._sessions_per_address = sessions_per_address
         self._is_draining = False
-        self._known = KnownSessions(link)
+        self._known = KnownSessions(link, self._note_lost)
         self._watching = Watching(self.describe)
-        self.sinks = SessionSinks(self._known, self._destinations, takes_over=takes_over)
+        self.sinks = SessionSinks(self._known, self._destinations, self._watcher, takes_over=takes_over)
         self.controls = SessionControls(self._known)
 
     @property
     def live_count(self) -> int:
         """How many sessions there are now."""
         return len(self._known.living)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no new sessions are taken."""
+        return self._is_draining
 
     def drain(self) -> None:
         """Take no new sessions from now on; those that there are go on."""
@@ -136,7 +150,8 @@ class SessionDirectory:
         session_id = self._new_session_id()
         access = Access(stream_name, stream_url, credential)
         sounds = SoundFormats(audio, audio_bitrate)
-        self._known.add(session_id, LiveSession(key, group, access, sounds))
+        arrival = Arrival(client, utc_now())
+        self._known.add(session_id, LiveSession(key, group, access, arrival, sounds))
         try:
             reply = await self._link.request(
                 CreateSession(
@@ -159,6 +174,9 @@ class SessionDirectory:
             raise SessionNotCreated(reply.kind, reply.detail)
         assert isinstance(reply, SessionCreated)
         log.info("session created", session=session_id[:8], stream=loggable_name(stream_name, stream_url))
+        self._watcher.session_created(
+            session_id, stream_name=stream_name, stream_url=stream_url, client=client
+        )
         return reply
 
     async def end(self, session_id: str, reason: str) -> SessionEnded:
@@ -185,6 +203,18 @@ class SessionDirectory:
         """Who may touch a session, living or remembered; None: there is no such session."""
         return self._known.access(session_id)
 
+    def by_handle(self, handle: str) -> str | None:
+        """The id of a session, living or remembered, by what others than its publisher call it."""
+        return self._known.by_handle(handle)
+
+    def find(self, session_id: str) -> KnownSession | None:
+        """What is known of a session, living or remembered, without asking its worker."""
+        return self._known.find(session_id)
+
+    def list_living(self) -> list[KnownSession]:
+        """All sessions that live, the oldest first."""
+        return self._known.list_living()
+
     def require_live(self, session_id: str) -> None:
         """Whether a session lives, as far as its worker has told. Raises SessionNotFound or SessionOver."""
         self._known.find_live(session_id)
@@ -202,11 +232,11 @@ class SessionDirectory:
             raise SessionNotFound(session_id)
         return self._watching.watch(session_id, partial(self._known.is_last, session_id))
 
-    async def worker_drops(self) -> Mapping[str, int]:
-        """How many datagrams the worker could give to no session, by reason."""
+    async def describe_worker(self) -> WorkerDescribed:
+        """The worker's own figures."""
         reply = await self._link.request(DescribeWorker())
         assert isinstance(reply, WorkerDescribed)
-        return reply.drops
+        return reply
 
     async def follow_events(self) -> None:
         """Take the worker's events until its link is closed. One task runs this."""
@@ -214,6 +244,7 @@ class SessionDirectory:
             match event:
                 case SessionChanged(session_id):
                     self._watching.tell(session_id)
+                    self._watcher.session_changed(event)
                 case SessionEnded():
                     self._remember(event)
                 case _:
@@ -235,4 +266,13 @@ class SessionDirectory:
 
     def _remember(self, ended: SessionEnded) -> None:
         if self._known.remember(ended):
-            self._watching.tell(ended.session_id)
+            self._tell_end(ended)
+
+    def _note_lost(self, session_id: str) -> None:
+        """Its worker knows it no more, and has not said how it ended. Nobody else will."""
+        log.error("session lost", session=session_id[:8])
+        self._tell_end(SessionEnded(session_id, LOST, "", {}))
+
+    def _tell_end(self, ended: SessionEnded) -> None:
+        self._watching.tell(ended.session_id)
+        self._watcher.session_ended(ended)

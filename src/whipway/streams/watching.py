@@ -1,4 +1,4 @@
-"""Watching sessions: each watcher gets the snapshots of one session, at the pace at which it takes them.
+"""Watching sessions, and streams: each watcher gets the snapshots of one, at the pace at which it takes them.
 
 All watchers of a session share one rhythm and one question to its worker. There is no task behind it: whoever
 waits longest asks, the others get what it was told; a watcher that leaves is forgotten at once, and nothing
@@ -7,23 +7,23 @@ is kept for one that is slow.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
 
 LONGEST_INTERVAL = 1.0
 """Seconds between two snapshots of a session in which nothing seems to change: numbers always do."""
 SHORTEST_INTERVAL = 0.1
 """Seconds between two snapshots, however much changes."""
 
-Snapshot = Mapping[str, Any]
+Snapshot = TypeVar("Snapshot")
 
 
-class Watching:
+class Watching(Generic[Snapshot]):
     """Who watches which session. `describe` has a session's snapshot; its errors end the watching."""
 
     def __init__(self, describe: Callable[[str], Awaitable[Snapshot]]) -> None:
         self._describe = describe
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _Watched[Snapshot]] = {}
 
     def tell(self, session_id: str) -> None:
         """A session has changed."""
@@ -50,7 +50,7 @@ class Watching:
                 del self._watched[session_id]
 
 
-class _Watched:
+class _Watched(Generic[Snapshot]):
     """One session that somebody watches."""
 
     def __init__(self, describe: Callable[[str], Awaitable[Snapshot]], session_id: str) -> None:
@@ -60,7 +60,7 @@ class _Watched:
         """Of the snapshots that were shared."""
         self._session_id = session_id
         self._describe = describe
-        self._snapshot: Snapshot = {}
+        self._snapshot: Snapshot | None = None
         self._loop = asyncio.get_running_loop()
         self._taken_at = self._loop.time()
         self._asking = asyncio.Lock()
@@ -74,6 +74,7 @@ class _Watched:
                 self._snapshot = await self._describe(self._session_id)
                 self._taken_at = self._loop.time()
                 self.count += 1
+            assert self._snapshot is not None  # Each count has one.
             return self.count, self._snapshot
 
     async def _wait(self) -> None:

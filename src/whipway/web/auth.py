@@ -7,10 +7,13 @@ written to logs on their way.
 
 import hashlib
 import hmac
+from collections.abc import Awaitable
+from typing import Protocol
 
 from fastapi import Request
 
-from whipway.streams.admission import (
+from whipway.protocol.rtmp.url import parse_rtmp_url
+from whipway.streams.access.admission import (
     ANONYMOUS,
     Admission,
     NotAllowed,
@@ -19,17 +22,39 @@ from whipway.streams.admission import (
     PublishAttempt,
 )
 from whipway.streams.sessions import Access, SessionDirectory
+from whipway.streams.stream_names import record_name
 from whipway.web.problems import Problem, ProblemKind
 
 CHALLENGE = 'Bearer realm="whipway"'
 
 
-class Guard:
-    """Lets requests pass or raises Problem. Without an admission everything passes."""
+class StreamRules(Protocol):
+    """`publish_rules.PublishRules`. Both raise NotAllowed."""
 
-    def __init__(self, admission: Admission | None, directory: SessionDirectory) -> None:
+    async def admit(self, attempt: PublishAttempt) -> None:
+        """Whether a stream may be published."""
+        ...
+
+    async def admit_sink(self, attempt: PublishAttempt) -> None:
+        """Whether something that is published may go there as well."""
+        ...
+
+
+class Guard:
+    """Lets requests pass or raises Problem. Without an admission everybody may publish.
+
+    `rules`: those of the streams themselves, whoever publishes them.
+    """
+
+    def __init__(
+        self,
+        admission: Admission | None,
+        directory: SessionDirectory,
+        rules: StreamRules | None = None,
+    ) -> None:
         self._admission = admission
         self._directory = directory
+        self._rules = rules
 
     @property
     def needs_token(self) -> bool:
@@ -62,6 +87,18 @@ class Guard:
             await self._admission.authorize(principal, attempt)
         except NotAllowed as error:
             raise _forbidden(error.detail, error.wants_scope) from None
+
+    async def admit(self, attempt: PublishAttempt) -> None:
+        """Whether the stream may be published, by anybody; asked last. Raises Problem (403)."""
+        if self._rules is not None:
+            await _judged(self._rules.admit(attempt))
+
+    async def admit_sink(self, session_id: str, attempt: PublishAttempt) -> None:
+        """Whether a session may go there as well, whoever wants it to; asked last. Raises Problem (403)."""
+        access = self._directory.access(session_id)
+        is_its_own = access is not None and _record(attempt) == _record(access)
+        if self._rules is not None and not is_its_own:
+            await _judged(self._rules.admit_sink(attempt))
 
     async def check_session(self, request: Request, session_id: str) -> None:
         """Whether a request may touch a session. Raises Problem (401, 403); an unknown session passes.
@@ -102,6 +139,17 @@ class Guard:
             # its holder's.
             return access.credential is None
         return admission.may_manage(principal, access.stream_name, access.stream_url)
+
+
+def _record(asked: PublishAttempt | Access) -> str:
+    return record_name(parse_rtmp_url(asked.stream_url).app, asked.stream_name)
+
+
+async def _judged(asking: Awaitable[None]) -> None:
+    try:
+        await asking
+    except NotAllowed as error:
+        raise _forbidden(error.detail, error.wants_scope) from None
 
 
 def _bearer(request: Request) -> str | None:

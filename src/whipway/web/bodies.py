@@ -24,6 +24,8 @@ MAX_METADATA_BYTES = 16 * 1024
 """Of JSON. As AMF0 it may grow, to nine bytes for a number of one digit."""
 MAX_CONTROL_BYTES = 4 * 1024
 """Of JSON with a few numbers and names."""
+MAX_DOCUMENT_BYTES = 64 * 1024
+"""Of JSON for the API: fifty tags, of any characters, have some 40 KiB at most."""
 BODY_TIMEOUT = 10.0
 """Seconds for a whole body, a few kB: enough on the worst of networks that could carry a stream."""
 MAX_TYPE_CHARACTERS = 256
@@ -64,6 +66,11 @@ METADATA = Body("metadata", (JSON_TYPE,), MAX_METADATA_BYTES, ProblemKind.MALFOR
 # For PUT there is no header of its own; RFC 9110, section 15.5.16 has Accept for what would have been taken.
 INPUT = Body("input", (JSON_TYPE,), MAX_CONTROL_BYTES, ProblemKind.MALFORMED_JSON, "Accept")
 QUALITY = Body("quality", (JSON_TYPE,), MAX_CONTROL_BYTES, ProblemKind.MALFORMED_JSON, "Accept")
+# What operations of the API below /v1 are told; PATCH says by another header what it takes (RFC 5789).
+DOCUMENT = Body("document", (JSON_TYPE,), MAX_DOCUMENT_BYTES, ProblemKind.MALFORMED_JSON, "Accept-Post")
+PATCH_DOCUMENT = Body(
+    "document", (JSON_TYPE,), MAX_DOCUMENT_BYTES, ProblemKind.MALFORMED_JSON, "Accept-Patch"
+)
 
 
 def check_body_headers(request: Request, body: Body) -> None:
@@ -98,6 +105,17 @@ async def read_text(request: Request, body: Body) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise Problem(body.malformed, "It is not UTF-8 text") from None
+
+
+async def read_optional_text(request: Request, body: Body) -> str:
+    """The body of a request that can do without: "" then, whatever its header says.
+
+    Raises Problem (400, 408, 413, 415).
+    """
+    text = await read_text(request, body)
+    if text:
+        check_body_headers(request, body)
+    return text
 
 
 def parse_media_type(field: str) -> str | None:

@@ -1,8 +1,10 @@
 """Cross-origin requests (the Fetch standard, section 3.2, "CORS protocol"), for answers of every kind.
 
 A page from elsewhere may publish here and read the answers, errors too, if its origin is among
-`http.cors_origins`. To any other page nothing is said, so that its browser keeps the answer from it. There
-are no cookies here, so credentials are never allowed: a bearer token is set by the page itself.
+`http.cors_origins`. To any other page nothing is said, so that its browser keeps the answer from it.
+Credentials are never allowed: a bearer token or a key is set by the page itself, and the one cookie there is
+belongs to pages of this server's own. So does the header that goes with it (`callers`): no other page is let
+send it.
 
 Not to be read is not enough where origins are listed: an offer may be sent as text/plain, for which a browser
 asks nobody, and a page could publish without a look at the answer. So it is refused.
@@ -24,7 +26,9 @@ from whipway.web.problems import Problem, ProblemKind, problem_document
 from whipway.web.urls import base_url
 
 EXPOSE_HEADERS = "Location, Link, ETag, Accept-Post, Accept-Patch, Retry-After, WWW-Authenticate"
-ALLOW_HEADERS = "Authorization, Content-Type, If-Match"
+ALLOW_HEADERS = (
+    "Authorization, Content-Type, If-Match, Last-Event-ID, X-BINTU-APIKEY, X-BINTU-TOKEN, X-BINTU-PLAYERKEY"
+)
 MAX_AGE = "7200"
 """Seconds that a browser may keep the answer to a preflight; Chromium keeps none longer."""
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")

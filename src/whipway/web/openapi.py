@@ -53,6 +53,11 @@ ABOUT: Described = {
 WHIP ([RFC 9725](https://www.rfc-editor.org/rfc/rfc9725)): `POST` an SDP offer to publish; the answer's
 `Location` is the URL of the session, which `PATCH` changes and `DELETE` ends.
 
+Below `/v1` is the API of streams. It takes a key as bearer token (`Authorization: Bearer wk_…`), or the
+cookie of somebody who signed in; then what changes something needs `X-CSRF-Token` as well. Keys have roles:
+`admin` may do everything, `user` what makes and changes streams, `read-only` what shows them, `player` list
+them by tag, `publisher` publish one of them. Times are UTC.
+
 What holds for every path and is not repeated below:
 
 - `OPTIONS` answers 200 to anybody, with `Allow` and, unless a `POST` would be wrong or needs no body,
@@ -72,6 +77,14 @@ What holds for every path and is not repeated below:
         {"name": "WHIP", "description": "The WHIP endpoint, and the sessions below it"},
         {"name": "Sinks", "description": "The RTMP servers that a session feeds"},
         {"name": "Control", "description": "The video of a session: which input, in which quality"},
+        {"name": "Streams", "description": "Streams, whoever publishes them: create, find, watch, stop"},
+        {"name": "Sessions", "description": "WHIP sessions, as those see them who are not their publishers"},
+        {"name": "Events", "description": "Everything that changes"},
+        {"name": "Organisation", "description": "Whose streams these are"},
+        {"name": "Keys", "description": "Who may use the API, for what, and until when"},
+        {"name": "Webhooks", "description": "URLs that are told of events"},
+        {"name": "People", "description": "Signing in to the dashboard, and out"},
+        {"name": "Server", "description": "What the server itself does"},
     ],
 }
 """Arguments of the application."""

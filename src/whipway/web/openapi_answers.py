@@ -84,7 +84,10 @@ def _problem(kinds: list[ProblemKind]) -> Described:
             "status": {"type": "integer", "const": int(status)},
             "detail": {"type": "string"},
             "code": {"type": "string", "enum": codes},
-            "parameter": {"type": "string", "description": "The query parameter to mend"},
+            "parameter": {
+                "type": "string",
+                "description": "The query parameter to mend, or the member of the body",
+            },
         },
         "required": ["type", "title", "status", "detail", "code"],
     }

@@ -15,7 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whipway.web.bodies import FRAGMENT_TYPE, JSON_TYPE, SDP_TYPE
 from whipway.web.methods import METHODS, methods_of
-from whipway.web.paths import ENDPOINT_PATH, METADATA_PATH
+from whipway.web.paths import ENDPOINT_PATH, KEYFRAME_PATH, METADATA_PATH
+
+_ACTIONS = ("/stop", "/lock", "/unlock", "/test", KEYFRAME_PATH, "/sign-out")
+"""What a path ends with to which a POST goes without a body."""
 
 LinkSource = Callable[[Scope], Awaitable[list[str]]]
 """Values of Link headers for one request."""
@@ -40,7 +43,7 @@ class Options:
         if accepted := _accepted(scope["path"], methods):
             response.headers["Accept-Post"] = accepted
         if "PATCH" in methods:
-            response.headers["Accept-Patch"] = FRAGMENT_TYPE
+            response.headers["Accept-Patch"] = FRAGMENT_TYPE if _is_whip(scope["path"]) else JSON_TYPE
         is_preflight = "access-control-request-method" in Headers(scope=scope)
         if scope["path"] == ENDPOINT_PATH and not is_preflight:
             for link in await self._links(scope):
@@ -55,5 +58,10 @@ def _accepted(path: str, methods: Sequence[str]) -> str | None:
     if path in ("*", ENDPOINT_PATH) or methods == ["OPTIONS"]:
         return SDP_TYPE
     if "POST" in methods:
-        return JSON_TYPE if path.endswith(METADATA_PATH) else None
-    return SDP_TYPE if path.startswith(f"{ENDPOINT_PATH}/") else None
+        takes_json = path.endswith(METADATA_PATH) if _is_whip(path) else not path.endswith(_ACTIONS)
+        return JSON_TYPE if takes_json else None
+    return SDP_TYPE if _is_whip(path) else None
+
+
+def _is_whip(path: str) -> bool:
+    return path.startswith(f"{ENDPOINT_PATH}/")

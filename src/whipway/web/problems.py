@@ -1,8 +1,8 @@
 """Every HTTP error of this server, in one table.
 
 Bodies are problem documents (RFC 9457): `title` says what kind of error it is, `detail` what is wrong this
-time, `code` is a word for programs, `parameter` names the query parameter to mend. Nothing else decides a
-status.
+time, `code` is a word for programs, `parameter` names the query parameter to mend, or the member of the body.
+Nothing else decides a status.
 """
 
 import secrets
@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from whipway.streams.store.database import NO_CONNECTION
 from whipway.web.paths import printable, without_secrets
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,15 +38,21 @@ class ProblemKind(Enum):
     MALFORMED_IF_MATCH = (HTTPStatus.BAD_REQUEST, "If-Match cannot be read")
     UNAUTHENTICATED = (HTTPStatus.UNAUTHORIZED, "Who is asking is not known")
     FORBIDDEN = (HTTPStatus.FORBIDDEN, "This is not allowed")
+    CSRF_FAILED = (HTTPStatus.FORBIDDEN, "The page that asks may not be the one that signed in")
     EGRESS_REFUSED = (HTTPStatus.FORBIDDEN, "Streams may not be sent there")
     ORIGIN_NOT_ALLOWED = (HTTPStatus.FORBIDDEN, "Pages from there may not do this")
     SESSION_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such session")
     SINK_UNKNOWN = (HTTPStatus.NOT_FOUND, "The session has no such sink")
     INPUT_UNKNOWN = (HTTPStatus.NOT_FOUND, "The session has no such input")
+    STREAM_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such stream")
+    URL_UNKNOWN = (HTTPStatus.NOT_FOUND, "The stream has no such URL")
+    KEY_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such key")
+    WEBHOOK_UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such webhook")
     LAYER_UNKNOWN = (HTTPStatus.NOT_FOUND, "The input has no such layer")
     METHOD_NOT_ALLOWED = (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not for this resource")
     BODY_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time")
     STREAM_BUSY = (HTTPStatus.CONFLICT, "The stream is being published")
+    TOO_MANY_KEYS = (HTTPStatus.CONFLICT, "There are as many keys of this kind as there may be")
     TOO_MANY_SINKS = (HTTPStatus.CONFLICT, "The session has as many sinks as it may have")
     SESSION_OVER = (HTTPStatus.GONE, "The session has ended")
     PRECONDITION_FAILED = (HTTPStatus.PRECONDITION_FAILED, "The ICE session is another one by now")
@@ -55,11 +62,14 @@ class ProblemKind(Enum):
     METADATA_REFUSED = (HTTPStatus.UNPROCESSABLE_ENTITY, "The metadata cannot be sent")
     INPUT_REFUSED = (HTTPStatus.UNPROCESSABLE_ENTITY, "The body does not name an input")
     QUALITY_REFUSED = (HTTPStatus.UNPROCESSABLE_ENTITY, "The quality cannot be asked for")
+    SIGN_IN_REFUSED = (HTTPStatus.UNPROCESSABLE_ENTITY, "The body does not hold a key")
+    BODY_REFUSED = (HTTPStatus.UNPROCESSABLE_ENTITY, "A member of the body is missing or wrong")
     PRECONDITION_REQUIRED = (HTTPStatus.PRECONDITION_REQUIRED, "If-Match is missing")
     TOO_MANY_REQUESTS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many requests from this address")
     TOO_MANY_SESSIONS = (HTTPStatus.TOO_MANY_REQUESTS, "There are too many sessions from this address")
     SERVER_FULL = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full")
     TOO_MANY_STREAMS = (HTTPStatus.SERVICE_UNAVAILABLE, "There are too many streams of status events")
+    DATABASE_UNREACHABLE = (HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer")
     DRAINING = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping")
 
     @property
@@ -94,6 +104,8 @@ class Problem(Exception):
 def install_problem_handlers(app: FastAPI) -> None:
     """Make every error answer of `app` a problem document; for bugs there is `answer_bug`."""
     app.add_exception_handler(Problem, _answer_problem)
+    for kind in NO_CONNECTION:
+        app.add_exception_handler(kind, _answer_unreachable)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
 
@@ -117,6 +129,14 @@ def problem_document(problem: Problem) -> JSONResponse:
 async def _answer_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
     return problem_document(error)
+
+
+async def _answer_unreachable(request: Request, error: Exception) -> JSONResponse:
+    # Its name only: the message may repeat what was to be written.
+    log.error(
+        "database error", path=printable(without_secrets(request.scope["path"])), error=type(error).__name__
+    )
+    return problem_document(Problem(ProblemKind.DATABASE_UNREACHABLE, "Try again in a moment"))
 
 
 async def _answer_http_exception(_: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ sign in a stream key is a plus sign, so the form rule "+ is a space" does not ho
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -22,6 +23,8 @@ PARAMETERS = frozenset({"stream_name", "stream_url", "audio", "audio_bitrate", "
 """What a query may say once; anything else in it is left alone."""
 REDIRECTED = "redirected"
 """Set to 1 by a server that sent the publisher on (`web.urls`)."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def _required(values: Mapping[str, str], parameter: str) -> str:
     return value
 
 
-def _check(parameter: str, check: Callable[[str], object], value: str) -> None:
+def _check(parameter: str, check: Callable[[Value], object], value: Value) -> None:
     try:
         check(value)
     except ValueError as error:
@@ -99,9 +102,12 @@ def _one_of(choices: Sequence[str], parameter: str, text: str) -> str:
 
 def _audio_bitrate(text: str) -> int:
     # isdecimal alone would let other scripts' digits and endless numbers through.
-    if text.isascii() and text.isdecimal() and len(text) <= 6:
-        bitrate = int(text)
-        if MIN_AUDIO_BITRATE <= bitrate <= MAX_AUDIO_BITRATE:
-            return bitrate
-    detail = f"audio_bitrate is in bit/s, from {MIN_AUDIO_BITRATE} to {MAX_AUDIO_BITRATE}"
-    raise Problem(ProblemKind.BAD_PARAMETER, detail, "audio_bitrate")
+    bitrate = int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else 0
+    _check("audio_bitrate", check_audio_bitrate, bitrate)
+    return bitrate
+
+
+def check_audio_bitrate(bitrate: float) -> None:
+    """Raises ValueError with the end of a sentence."""
+    if not MIN_AUDIO_BITRATE <= bitrate <= MAX_AUDIO_BITRATE:
+        raise ValueError(f"is in bit/s, from {MIN_AUDIO_BITRATE} to {MAX_AUDIO_BITRATE}")

@@ -15,6 +15,9 @@ from whipway.web.problems import Problem, ProblemKind
 
 SESSION = "/{session_id:session}"
 """Behind the endpoint's path."""
+SINK = "/{sink_id:sink}"
+THUMBNAIL = "/{mid:mid}/thumbnail"
+"""Behind the paths of a session's sinks and of its inputs."""
 
 
 class _SessionId(StringConvertor):
@@ -23,7 +26,21 @@ class _SessionId(StringConvertor):
     regex = "[A-Za-z0-9_-]+"
 
 
+class _SinkId(StringConvertor):
+    """What may stand in a path for a sink."""
+
+    regex = "[A-Za-z0-9]{1,16}"
+
+
+class _Mid(StringConvertor):
+    """A token, as in the offer (RFC 5888, section 4)."""
+
+    regex = r"[!#$%&'*+\-.^_`{|}~0-9A-Za-z]{1,64}"
+
+
 register_url_convertor("session", _SessionId())
+register_url_convertor("sink", _SinkId())
+register_url_convertor("mid", _Mid())
 
 
 class SessionLookup:
@@ -37,7 +54,7 @@ class SessionLookup:
         """The session that a request names and may touch, ended or not. Raises Problem (401, 403, 404)."""
         session_id: str = request.path_params["session_id"]
         if self._directory.access(session_id) is None:
-            raise _unknown()
+            raise unknown_session()
         await self._guard.check_session(request, session_id)
         return session_id
 
@@ -59,10 +76,11 @@ def raise_gone(error: SessionNotFound | SessionOver) -> NoReturn:
     """What the directory says of a session that is not there, as Problem (404, 410)."""
     if isinstance(error, SessionOver):
         raise _over(error.ended.detail or error.ended.reason) from None
-    raise _unknown() from None
+    raise unknown_session() from None
 
 
-def _unknown() -> Problem:
+def unknown_session() -> Problem:
+    """There is no such session."""
     return Problem(ProblemKind.SESSION_UNKNOWN, "It never existed, or ended long ago")
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from whipway import __version__
 from whipway.config import Settings
-from whipway.streams.admission import PublishAttempt, unix_time
+from whipway.streams.access.admission import PublishAttempt, unix_time
 from whipway.streams.sessions import (
     IceRefused,
     SessionDirectory,
@@ -65,7 +65,7 @@ def make_whip_router(
             "server_version": __version__,
             "default_stream_url": default_stream_url,
             "sessions": directory.live_count,
-            "drops": await directory.worker_drops(),
+            "drops": (await directory.describe_worker()).drops,
         }
 
     described = partial(openapi.described, needs_token=guard.needs_token)
@@ -108,7 +108,9 @@ class _Whip:
         try:
             # Before a callback hears of it. Whether the offer is good and the stream free is known later.
             await self._directory.check(stream_name=name, stream_url=url, client=client)
-            await self._guard.authorize(principal, PublishAttempt(name, url, client, bearer))
+            attempt = PublishAttempt(name, url, client, bearer)
+            await self._guard.authorize(principal, attempt)
+            await self._guard.admit(attempt)
             created = await self._directory.create(
                 offer=offer,
                 stream_name=name,

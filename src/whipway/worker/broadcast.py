@@ -188,6 +188,10 @@ class Broadcast:
         snapshot["sinks"] = self._sinks.describe()
         return snapshot
 
+    def standing(self) -> tuple[str, list[Mapping[str, Any]]]:
+        """Its state, and how each of its sinks stands: what others are told of when it changes."""
+        return self.session.state.value, self._sinks.standing()
+
     def _relay(self, unit: AccessUnit | AudioFrame) -> None:
         if self._released:
             return

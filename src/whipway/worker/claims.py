@@ -38,13 +38,20 @@ class Claim(NamedTuple):
 class Claims:
     """A table from key to claim, with one entry for each sink that there is.
 
-    `replace` ends a session whose stream another one takes; `fail` is told of a broadcast with a bug.
+    `replace` ends a session whose stream another one takes; `fail` is told of a broadcast with a bug;
+    `removed` of a sink that is no more, as it was at last.
     """
 
-    def __init__(self, replace: Callable[[Broadcast], None], fail: Callable[[Broadcast], None]) -> None:
+    def __init__(
+        self,
+        replace: Callable[[Broadcast], None],
+        fail: Callable[[Broadcast], None],
+        removed: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._by_key: dict[str, Claim] = {}
         self._replace = replace
         self._fail = fail
+        self._removed = removed
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
@@ -75,6 +82,7 @@ class Claims:
             return None
         key, sink = removed
         del self._by_key[key]
+        self._removed(sink)
         return sink
 
     def forget(self, broadcast: Broadcast) -> None:

@@ -272,9 +272,14 @@ class KeyframePicture:
 
 @dataclass(frozen=True, slots=True)
 class SessionChanged:
-    """Event: a session's state, or that of one of its sinks, is another one now."""
+    """Event: a session's state, or that of one of its sinks, is another one now; also which sinks it has.
+
+    `state` as in the session's snapshot. `sinks`: of each what `BroadcastSink.standing` says.
+    """
 
     session_id: str
+    state: str
+    sinks: list[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +302,19 @@ class SessionDescribed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDescribed:
-    """Reply: how many datagrams were given to no session, by reason."""
+    """Reply: the worker's own figures since it began.
+
+    `drops`: datagrams that were given to no session, by reason. `totals`: counts over all its sessions, also
+    those that are over (`worker.totals`). `loop_lag`: seconds by which its event loop was late, the worst of
+    the last ones. `cpu_seconds`: of its process; `cpu_load`: of one core, lately.
+    """
 
     drops: Mapping[str, int]
+    sessions: int
+    totals: Mapping[str, Any]
+    loop_lag: float
+    cpu_seconds: float
+    cpu_load: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -170,6 +170,18 @@ class BroadcastSink:
         else:
             self._machine.close(self._loop.time())
 
+    def standing(self) -> dict[str, Any]:
+        """What it is and in which state, without its figures and without secrets."""
+        change = self._machine.standing
+        return {
+            "id": self.id,
+            "stream_name": self.logged_name,
+            "stream_url": self._shown_url,
+            "state": change.state.value,
+            "reason": change.reason,
+            "detail": self.conceal(change.detail),
+        }
+
     def describe(self) -> dict[str, Any]:
         """Plain data for the API, without secrets; true at this moment."""
         if self._driver is not None:
@@ -262,6 +274,10 @@ class Sinks:
         with contextlib.ExitStack() as stack:
             for sink in self._by_id.values():
                 stack.callback(sink.close)
+
+    def standing(self) -> list[Mapping[str, Any]]:
+        """How each of them stands, in the order in which they came."""
+        return [sink.standing() for sink in self._by_id.values()]
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain data of each, in the order in which they came."""

@@ -64,7 +64,9 @@ from whipway.worker.routes import FIRST_STUN_BYTE_MAX, Routes
 from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
 from whipway.worker.tcp_media import TcpMedia
+from whipway.worker.totals import Totals
 from whipway.worker.video_requests import VideoRequest, control_video
+from whipway.worker.vitals import Vitals
 
 MAX_BATCH = 128
 """Datagrams taken in one turn: about a millisecond of work, so that TCP and HTTP get theirs."""
@@ -115,16 +117,19 @@ class Worker:
         self._certificate = generate_certificate()
         self._broadcasts: dict[str, Broadcast] = {}
         self._routes = Routes(self.drops, self._tcp)
-        self._claims = Claims(self._replace, self._fail)
+        self._totals = Totals()
+        self._claims = Claims(self._replace, self._fail, self._totals.add_sink)
         self._changed: set[str] = set()  # Sessions of which the gateway is to be told so.
         self._loop = asyncio.get_running_loop()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._strays = 0  # that were looked into
+        self._vitals = Vitals()
         self._closed = False
         self._loop.add_reader(sock, self._on_readable)
 
     async def start(self) -> None:
-        """Begin to accept TCP connections, if there is a socket for them."""
+        """Begin to accept TCP connections, if there is a socket for them, and to measure."""
+        self._vitals.start()
         if self._tcp is not None:
             await self._tcp.start()
 
@@ -134,7 +139,7 @@ class Worker:
             case CreateSession():
                 return self._create(message)
             case DescribeWorker():
-                return WorkerDescribed({reason.value: count for reason, count in sorted(self.drops.items())})
+                return self._describe()
             case _:
                 broadcast = self._broadcasts.get(message.session_id)
                 if broadcast is None:
@@ -150,6 +155,7 @@ class Worker:
         if self._closed:
             return
         self._closed = True
+        self._vitals.stop()
         for broadcast in list(self._broadcasts.values()):
             self._end_safely(broadcast, EndReason.SHUTDOWN, "the server is stopping")
         self._loop.remove_reader(self._socket)
@@ -192,6 +198,7 @@ class Worker:
         # of that end first: this one publishes once its client is connected, which takes the answer at least.
         self._claims.add_sink(request, broadcast)
         self._broadcasts[request.session_id] = broadcast
+        self._totals.sessions += 1
         self._routes.follow(broadcast)
         if self._tick_timer is None:
             self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
@@ -231,6 +238,18 @@ class Worker:
     def _replace(self, broadcast: Broadcast) -> None:
         self._end_safely(broadcast, EndReason.REPLACED, "a new publisher took over the stream")
 
+    def _describe(self) -> WorkerDescribed:
+        now = self._loop.time()
+        living = [broadcast.describe(now) for broadcast in self._broadcasts.values()]
+        return WorkerDescribed(
+            {reason.value: count for reason, count in sorted(self.drops.items())},
+            len(living),
+            self._totals.describe(living),
+            self._vitals.loop_lag,
+            self._vitals.cpu_seconds,
+            self._vitals.cpu_load,
+        )
+
     def _update_ice(self, request: UpdateIce, broadcast: Broadcast) -> Reply:
         try:
             update = broadcast.update_ice(request.fragment, request.if_match, self._loop.time())
@@ -255,8 +274,10 @@ class Worker:
         del self._broadcasts[broadcast.session_id]
         self._claims.forget(broadcast)
         self._routes.forget(broadcast)
+        last_words = self._last_words(broadcast, ended)
+        self._totals.add_session(last_words.snapshot)
         if ended.reason is not EndReason.DELETED:  # That one is told by the reply.
-            self._post_event(self._last_words(broadcast, ended))
+            self._post_event(last_words)
 
     def _note_change(self, broadcast: Broadcast) -> None:
         if not self._changed:
@@ -266,7 +287,7 @@ class Worker:
 
     def _post_changes(self) -> None:
         for session_id in self._changed & self._broadcasts.keys():
-            self._post_event(SessionChanged(session_id))
+            self._post_event(SessionChanged(session_id, *self._broadcasts[session_id].standing()))
         self._changed.clear()
 
     def _last_words(self, broadcast: Broadcast, ended: Ended) -> SessionEnded:

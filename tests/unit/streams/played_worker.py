@@ -1,7 +1,7 @@
 """A media worker that is only played, and what tests of the directory do with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -48,7 +48,7 @@ class Worker:
         if isinstance(message, CreateSession):
             return self._create(message)
         if isinstance(message, DescribeWorker):
-            return WorkerDescribed({"unknown_address": 3})
+            return WorkerDescribed({"unknown_address": 3}, len(self.sessions), {}, 0.0, 0.0, 0.0)
         if message.session_id not in self.sessions:
             return UnknownSession(message.session_id)
         self.asked.append(message)
@@ -84,9 +84,9 @@ class Worker:
         self.sessions.pop(session_id, None)
         self._events.put_nowait(SessionEnded(session_id, "silence", detail, {"state": "ended"}))
 
-    def change(self, session_id: str) -> None:
+    def change(self, session_id: str, state: str = "live", sinks: Sequence[Mapping[str, Any]] = ()) -> None:
         """Say that something is new."""
-        self._events.put_nowait(SessionChanged(session_id))
+        self._events.put_nowait(SessionChanged(session_id, state, list(sinks)))
 
     def stop(self) -> None:
         self._events.put_nowait(None)

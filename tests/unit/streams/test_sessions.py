@@ -263,7 +263,7 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
 
 
 async def test_the_worker_is_asked_for_what_it_dropped(directory: SessionDirectory) -> None:
-    assert await directory.worker_drops() == {"unknown_address": 3}
+    assert (await directory.describe_worker()).drops == {"unknown_address": 3}
 
 
 async def test_an_end_told_after_it_was_given_up_is_not_remembered(
@@ -356,7 +356,7 @@ async def test_an_update_that_is_answered_amiss_is_a_bug(directory: SessionDirec
     session_id = await create(directory)
 
     async def answer(message: Request) -> Reply:
-        return WorkerDescribed({})
+        return WorkerDescribed({}, 0, {}, 0.0, 0.0, 0.0)
 
     worker.request = answer  # type: ignore[method-assign]
     with pytest.raises(AssertionError):

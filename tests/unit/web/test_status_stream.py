@@ -10,11 +10,10 @@ from fastapi import Request
 from tests.peers.waiting import until
 
 from whipway.streams.sessions import SessionDirectory, SessionNotFound
-from whipway.web import status_stream
+from whipway.web import event_streams
+from whipway.web.event_streams import MAX_STREAMS, MAX_STREAMS_PER_ADDRESS
 from whipway.web.problems import Problem, ProblemKind
 from whipway.web.status_stream import (
-    MAX_STREAMS,
-    MAX_STREAMS_PER_ADDRESS,
     MAX_STREAMS_PER_SESSION,
     StatusStreams,
     has_seen_end,
@@ -165,7 +164,7 @@ async def test_nothing_is_kept_for_a_slow_reader(directory: PlayedDirectory, str
 async def test_a_reader_that_reads_no_more_makes_room(
     directory: PlayedDirectory, streams: StatusStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_stream, "STALL_TIMEOUT", 0.01)
+    monkeypatch.setattr(event_streams, "STALL_TIMEOUT", 0.01)
     reader = Reader(streams)
     directory.snapshots.put_nowait({})
     await until(lambda: len(reader.messages) == 3)

@@ -17,6 +17,7 @@ from whipway.worker.messages import (
     DescribeSession,
     Event,
     RemoveSink,
+    SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
@@ -124,6 +125,10 @@ class Served:
     def ends(self) -> list[SessionEnded]:
         """The ends that were told."""
         return [event for event in self.events if isinstance(event, SessionEnded)]
+
+    def changed(self) -> list[str]:
+        """The sessions of which the gateway was told that they have changed, in this order."""
+        return [event.session_id for event in self.events if isinstance(event, SessionChanged)]
 
     async def ended(self) -> SessionEnded:
         """The one end that was told."""

@@ -86,11 +86,11 @@ MESSAGES: list[AnyMessage] = [
     UnknownLayer("id", "h"),
     KeyframeRequested("id"),
     KeyframePicture("id", "2", "AAAAAWc="),
-    SessionChanged("id"),
+    SessionChanged("id", "live", [{"id": "1", "state": "publishing"}]),
     SessionEnded("id", "silence", "nothing came", SNAPSHOT),
     SessionDescribed("id", SNAPSHOT),
     UnknownSession("id"),
-    WorkerDescribed({"unknown_address": 3}),
+    WorkerDescribed({"unknown_address": 3}, 1, {"bytes_sent": 7}, 0.001, 2.5, 0.25),
 ]
 
 

@@ -21,7 +21,6 @@ from whipway.worker.messages import (
     QualitySet,
     RequestKeyframe,
     SelectInput,
-    SessionChanged,
     SessionCreated,
     SetQuality,
     UnknownInput,
@@ -204,5 +203,5 @@ async def test_watchers_are_told_when_the_sound_is_muted_and_comes_again(served:
         if state == "live":
             client.machine.send("audio", b"\xfc\xff\xfe", float(number))
             client.flush()
-        await until(lambda: SessionChanged("one") in served.events)
+        await until(lambda: "one" in served.changed())
         assert served.describe()["audio"] == state

@@ -230,6 +230,11 @@ class Sink:
         if self._attempt is not None and self._attempt.queue.is_overfull:
             self._fail(Failure("too_slow", "the server does not even take the sound"), now)
 
+    @property
+    def standing(self) -> SinkChanged:
+        """Its state, and why it failed last if that still matters."""
+        return self._standing.change()
+
     def describe(self, now: float) -> dict[str, Any]:
         """Plain data for the API. `bytes` and `bitrate` are of what the server's TCP has acknowledged."""
         attempt, progress = self._attempt, self._last_progress

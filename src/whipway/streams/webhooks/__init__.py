@@ -1,0 +1,1 @@
+"""Who is asked before a publish, and who is told of what happens."""
