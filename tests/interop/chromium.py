@@ -144,7 +144,7 @@ class PublishingPage:
         self.page.on("response", self._note_response)
         self.page.add_init_script(REMEMBER_CONNECTIONS + script)
         values = {"source": "picture", "resolution": "640x360", "autostart": "1", **query}
-        self.page.goto(f"{server.http_url}/?{urlencode(values)}")
+        self.page.goto(f"{server.http_url}/webcaster?{urlencode(values)}")
 
     def wait_for(self, state: str) -> str:
         """Wait until the page is in this state; return what it then tells."""

@@ -30,7 +30,7 @@ def test_it_stays_away_after_the_end(server: RunningServer, browser: Browser) ->
     page = PublishingPage(browser, server, stream_name="followed")
     page.wait_for("live")
     watcher = browser.new_context().new_page()
-    watcher.goto(f"{server.http_url}/")
+    watcher.goto(f"{server.http_url}/webcaster")
     answers: list[int] = []
     # The browser asks for the page's icon, too, when it likes.
     status = f"{page.session_url}/status"

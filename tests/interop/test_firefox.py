@@ -25,7 +25,7 @@ def test_without_h264_it_is_refused_in_words(
     server: RunningServer, firefox_program: str, tmp_path: Path
 ) -> None:
     with firefox(firefox_program, tmp_path) as browser:
-        browser.open(f"{server.http_url}/?source=picture&autostart=1&stream_name=program")
+        browser.open(f"{server.http_url}/webcaster?source=picture&autostart=1&stream_name=program")
         told = browser.wait_for_status("failed")
         offer = browser.evaluate(OFFER)
         refused = browser.evaluate(POST, server.whip_url("program"), offer)

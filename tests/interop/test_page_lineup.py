@@ -24,8 +24,8 @@ PIXEL = bytes.fromhex(
 SETTINGS = {"width": 320, "height": 180, "frameRate": 10, "microphone": False}
 CONNECT = """
 async ([pictures, simulcast]) => {
-  const { Senders } = await import("/dashboard/senders.js");
-  const { createOffer } = await import("/dashboard/offer.js");
+  const { Senders } = await import("/dashboard/webcaster/senders.js");
+  const { createOffer } = await import("/dashboard/webcaster/offer.js");
   const pen = document.createElement("canvas").getContext("2d");
   setInterval(() => pen.fillRect(0, 0, Math.random() * 300, 9), 100);
   const canvases = Array.from({ length: pictures }, () => pen.canvas.captureStream(10));
@@ -54,7 +54,7 @@ LIMITS = """
 """
 OPEN = """
 async ([source, also]) => {
-  const { Lineup } = await import("/dashboard/lineup.js");
+  const { Lineup } = await import("/dashboard/webcaster/lineup.js");
   window.lineup?.stop();
   window.lineup = new Lineup();
   window.gone = [];
@@ -81,8 +81,8 @@ TRACK = "(place) => lineup.at(place).stream.getVideoTracks()[0].id"
 CAMERAS = "[0, 1].map((place) => lineup.at(place).stream.getVideoTracks()[0].getSettings().deviceId)"
 CONTROL = """
 async ([links, work]) => {
-  const { SessionControl } = await import("/dashboard/session_control.js");
-  const { request } = await import("/dashboard/whip_http.js");
+  const { SessionControl } = await import("/dashboard/webcaster/session_control.js");
+  const { request } = await import("/dashboard/shared/whip_http.js");
   const response = await fetch("/made-up/created");
   const made = { url: response.url, headers: new Headers({ Link: links }) };
   const token = { Authorization: "Bearer word" };
@@ -212,7 +212,7 @@ def test_a_second_camera_that_is_missing(browser: Browser, peer: StatusServer) -
     page.evaluate(ONE_CAMERA)
     words = page.evaluate(
         f"""async () => {{
-          const {{ failureWords }} = await import("/dashboard/wording.js");
+          const {{ failureWords }} = await import("/dashboard/webcaster/wording.js");
           return ({OPEN})(["camera", "camera"]).then(() => null, failureWords);
         }}"""
     )
@@ -315,8 +315,8 @@ def test_what_a_server_can_do(page: Page, links: str, able: list[bool]) -> None:
 def test_why_it_was_not_done(page: Page, facts: dict[str, Any], words: str) -> None:
     script = """
     async (facts) => {
-      const { controlWords } = await import("/dashboard/wording.js");
-      const { WhipError } = await import("/dashboard/whip_http.js");
+      const { controlWords } = await import("/dashboard/webcaster/wording.js");
+      const { WhipError } = await import("/dashboard/shared/whip_http.js");
       return controlWords(new WhipError("refused", facts));
     }
     """

@@ -19,7 +19,7 @@ WITH_USER = 'username="user"; credential="pass"'
 
 RECOVER = """
 async (taken) => {
-  const { Recovery } = await import("/dashboard/recovery.js");
+  const { Recovery } = await import("/dashboard/webcaster/recovery.js");
   window.recovery?.stop();
   const times = window.times = [];
   const began = Date.now();
@@ -30,8 +30,8 @@ async (taken) => {
 """
 FOLLOW = """
 async (path) => {
-  const { SessionStatus } = await import("/dashboard/session_status.js");
-  const { request } = await import("/dashboard/whip_http.js");
+  const { SessionStatus } = await import("/dashboard/webcaster/session_status.js");
+  const { request } = await import("/dashboard/shared/whip_http.js");
   window.followed?.stop();
   const told = window.told = [];
   const url = new URL(path, document.baseURI);
@@ -41,7 +41,7 @@ async (path) => {
 """
 READ_EVENTS = """
 async (pieces) => {
-  const { readEvents } = await import("/dashboard/event_stream.js");
+  const { readEvents } = await import("/dashboard/shared/event_stream.js");
   const body = new ReadableStream({ start(controller) {
     for (const piece of pieces) controller.enqueue(Uint8Array.from(atob(piece), (one) => one.charCodeAt(0)));
     controller.close();
@@ -51,8 +51,12 @@ async (pieces) => {
   return events;
 }
 """
-VIEW = 'async ([sink, snapshot]) => (await import("/dashboard/sink_wording.js")).sinkView(sink, snapshot)'
-SHOW = 'async ([sinks, size]) => (await import("/dashboard/sinks_view.js")).showSinks(sinks, { size })'
+VIEW = (
+    'async ([sink, snapshot]) => (await import("/dashboard/shared/sink_wording.js")).sinkView(sink, snapshot)'
+)
+SHOW = (
+    'async ([sinks, size]) => (await import("/dashboard/webcaster/sinks_view.js")).showSinks(sinks, { size })'
+)
 FAR_AWAY = "2100-01-01"
 """The clock of the page stands still there, but for the steps that a test lets it take."""
 SILENCE, PAUSE = 5_000, 1_000
@@ -136,7 +140,7 @@ def follow(page: Page, server: StatusServer) -> Iterator[Callable[[Way], None]]:
     ],
 )  # fmt: skip
 def test_ice_servers_of_a_link_header(page: Page, header: str | None, servers: list[dict[str, str]]) -> None:
-    script = 'async (header) => (await import("/dashboard/link_header.js")).readIceServers(header)'
+    script = 'async (header) => (await import("/dashboard/shared/link_header.js")).readIceServers(header)'
     assert page.evaluate(script, header) == servers
 
 
@@ -180,7 +184,7 @@ def test_nothing_starts_after_the_stop(page: Page) -> None:
 def test_a_relay_among_the_ice_servers(page: Page, header: str | None, relays: bool) -> None:
     script = """
     async (header) => {
-      const { hasRelay, readIceServers } = await import("/dashboard/link_header.js");
+      const { hasRelay, readIceServers } = await import("/dashboard/shared/link_header.js");
       return hasRelay(readIceServers(header));
     }
     """
@@ -214,7 +218,7 @@ def test_a_change_of_network_is_no_interruption(page: Page) -> None:
 def test_where_the_status_is(page: Page, header: str | None, target: str | None) -> None:
     script = """
     async (header) => {
-      const { readTarget } = await import("/dashboard/link_header.js");
+      const { readTarget } = await import("/dashboard/shared/link_header.js");
       return readTarget(header, "urn:whipway:status", "http://a.example/p/s")?.href ?? null;
     }
     """
@@ -398,7 +402,7 @@ def test_there_are_words_for_every_reason(page: Page, reason: str) -> None:
 def test_on_air_is_said_of_what_is_published(
     page: Page, sinks: list[dict[str, Any]], air: tuple[str, str, float | None]
 ) -> None:
-    script = 'async (sinks) => (await import("/dashboard/sink_wording.js")).airOf(sinks)'
+    script = 'async (sinks) => (await import("/dashboard/shared/sink_wording.js")).airOf(sinks)'
     found = page.evaluate(script, sinks)
     assert (found["air"], found["headline"], found["seconds"]) == air
 
@@ -441,7 +445,7 @@ def test_rows_stay_where_they_are(page: Page) -> None:
 
 def test_what_is_old_is_called_old(page: Page) -> None:
     page.evaluate(SHOW, [[ON_AIR], [640, 360]])
-    page.evaluate('async () => (await import("/dashboard/sinks_view.js")).showSinksAsOld()')
+    page.evaluate('async () => (await import("/dashboard/webcaster/sinks_view.js")).showSinksAsOld()')
     assert page.locator("#sinks-hint").inner_text() == "No word from the server: what is shown here is old."
     page.evaluate(SHOW, [[ON_AIR], [640, 360]])
     assert page.locator("#sinks-hint").inner_text() == ""
@@ -462,7 +466,9 @@ def test_what_servers_say_is_text(page: Page) -> None:
     ],
 )
 def test_the_play_address_holds_no_secrets(page: Page, target: str, play: str) -> None:
-    script = 'async (target) => (await import("/dashboard/settings.js")).playUrl(target, "name?key=1")'
+    script = (
+        'async (target) => (await import("/dashboard/webcaster/settings.js")).playUrl(target, "name?key=1")'
+    )
     assert page.evaluate(script, target) == play
 
 

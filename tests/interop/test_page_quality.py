@@ -52,12 +52,12 @@ SNAPSHOT: dict[str, Any] = {
     "sinks": SINKS,
     "inputs": [{"mid": "1", "on_air": True, "layers": LAYERS}],
 }
-WORDING = 'async ([name, ...all]) => (await import("/dashboard/quality_wording.js"))[name](...all)'
-SHOW = 'async (snapshot) => (await import("/dashboard/quality_view.js")).showQuality(snapshot)'
-CLEAR = 'async () => (await import("/dashboard/quality_view.js")).clearQuality()'
+WORDING = 'async ([name, ...all]) => (await import("/dashboard/shared/quality_wording.js"))[name](...all)'
+SHOW = 'async (snapshot) => (await import("/dashboard/webcaster/quality_view.js")).showQuality(snapshot)'
+CLEAR = 'async () => (await import("/dashboard/webcaster/quality_view.js")).clearQuality()'
 BIND = """
 async () => {
-  const { bindQuality } = await import("/dashboard/quality_view.js");
+  const { bindQuality } = await import("/dashboard/webcaster/quality_view.js");
   window.asked = [];
   const wait = (what) => new Promise((resolve) => { asked.push(what); window.answer = resolve; });
   bindQuality({ quality: wait, keyframe: () => wait("keyframe") });
@@ -192,7 +192,7 @@ def test_the_panel_shows_what_the_server_says(page: Page) -> None:
 
 def test_what_is_old_looks_old(page: Page) -> None:
     page.evaluate(SHOW, SNAPSHOT)
-    page.evaluate('async () => (await import("/dashboard/quality_view.js")).showQualityAsOld()')
+    page.evaluate('async () => (await import("/dashboard/webcaster/quality_view.js")).showQualityAsOld()')
     expect(page.locator("#measured")).to_have_class(re.compile("stale"))
     page.evaluate(SHOW, SNAPSHOT)
     expect(page.locator("#measured")).not_to_have_class(re.compile("stale"))
@@ -254,7 +254,7 @@ def test_changes_are_heard_once_and_figures_not(page: Page) -> None:
 
 
 def test_what_the_server_misses(page: Page) -> None:
-    script = 'async (all) => (await import("/dashboard/wording.js")).warningWords(...all)'
+    script = 'async (all) => (await import("/dashboard/webcaster/wording.js")).warningWords(...all)'
     not_muted, muted = {"video": False, "audio": False}, {"video": True, "audio": False}
     silent: dict[str, Any] = {
         "video": "muted",
@@ -280,7 +280,7 @@ def test_figures_are_of_the_picture_on_air(page: Page) -> None:
     ]
     script = """
     async ([report, mid]) => {
-      const { Figures } = await import("/dashboard/figures.js");
+      const { Figures } = await import("/dashboard/webcaster/figures.js");
       return new Figures().read(new Map(report.map((entry, index) => [index, entry])), mid);
     }
     """

@@ -21,5 +21,5 @@ def test_arguments_are_not_remembered(server: RunningServer, browser: Browser) -
     page.wait_for("live")
     assert page.page.evaluate("() => Object.values(localStorage)") == ["program"]
     page.stop()
-    page.page.goto(f"{server.http_url}/")
+    page.page.goto(f"{server.http_url}/webcaster")
     assert page.page.locator("#stream-name").input_value() == "program"
