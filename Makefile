@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz coverage lint types bench-adapt bench-loss soak
+.PHONY: help run demo test fuzz coverage lint types bench-adapt bench-lists bench-loss soak
 
 help:   ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,9 @@ bench-loss: $(VENV)/.dev   ## Measure loss and repair (make bench-loss ARGS="--q
 
 bench-adapt: $(VENV)/.dev   ## Publish from Chromium to slow RTMP servers (make bench-adapt ARGS="--kbit 600 --quick")
 	@$(BIN)/python -m bench.adapt $(ARGS)
+
+bench-lists: $(VENV)/.dev   ## Measure the list of streams, with 1,000 and 10,000 of them
+	@$(BIN)/python -m bench.lists $(ARGS)
 
 fuzz: $(VENV)/.fuzz   ## Feed anything to every parser and machine (make fuzz ARGS="rtp --seconds 600")
 	@$(BIN)/python -m fuzz $(ARGS)
