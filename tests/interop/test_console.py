@@ -320,7 +320,7 @@ def test_the_way_back_leads_to_where_one_was(console: Console, many: str) -> Non
         expect(page.get_by_role("heading", name="What to do")).to_be_visible()
         assert page.evaluate("scrollY") == 0
         page.go_back()
-        page.wait_for_function("scrollY > 500")
+        expect(page.get_by_role("row").nth(40)).to_be_in_viewport(timeout=TIMEOUT_MS)
 
 
 def test_the_list_changes_by_itself(console: Console, api: Api) -> None:
