@@ -83,7 +83,9 @@ def test_example_config_is_complete_and_holds_the_defaults() -> None:
     values = tomllib.loads(text)
     assert Settings.model_validate(values) == Settings()
     # Keys whose default is "not set" cannot be written in TOML, so they stand there as comments.
-    written = [f"{section}.{key}" for section, keys in values.items() for key in keys]
+    sections = {name: keys for name, keys in values.items() if isinstance(keys, dict)}
+    written = [name for name in values if name not in sections]
+    written += [f"{section}.{key}" for section, keys in sections.items() for key in keys]
     section = ""
     for line in text.splitlines():
         section = line[1:-1] if re.fullmatch(r"\[\w+\]", line) else section

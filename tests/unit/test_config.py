@@ -1,7 +1,9 @@
+import json
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from whipway.config import ConfigError, Settings, known_keys, load_settings
 
@@ -123,11 +125,36 @@ def test_known_keys_are_the_leaves() -> None:
     keys = list(known_keys())
     assert "http.port" in keys
     assert "http" not in keys
-    assert len(keys) == sum(len(section.model_fields) for section in _sections())
+    assert "workers" in keys
+    inside = sum(len(section.model_fields) for section in _sections())
+    assert len(keys) == inside + len(Settings.model_fields) - len(_sections())
 
 
-def _sections() -> list[type[Settings]]:
-    return [field.annotation for field in Settings.model_fields.values()]  # type: ignore[misc]
+def _sections() -> list[type[BaseModel]]:
+    kinds = [field.annotation for field in Settings.model_fields.values()]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), ("0", 0), (" 4 ", 4), ("128", 128)])
+def test_how_many_workers(given: str, expected: object, tmp_path: Path) -> None:
+    assert load_settings(flags={"workers": given}).workers == expected
+    assert load_settings(environment={"WHIPWAY_WORKERS": given}).workers == expected
+    file = tmp_path / "whipway.toml"
+    file.write_text(f"workers = {json.dumps(expected)}\n")
+    assert load_settings(file).workers == expected
+
+
+@pytest.mark.parametrize("given", ["129", "-1", "two", "", "1.5"])
+def test_what_is_no_number_of_workers(given: str) -> None:
+    reason = f'workers: should be "auto" or a number from 0 to 128, got {given!r}'
+    assert refused(flags={"workers": given}) == reason
+
+
+def test_a_key_at_the_top_is_no_section(tmp_path: Path) -> None:
+    file = tmp_path / "whipway.toml"
+    file.write_text("workers = true\n")
+    assert refused(path=file).startswith("workers: should be")
+    assert "there is no such key" in refused(flags={"workers.count": "2"})
 
 
 def test_tables_are_written_as_json_outside_of_files(tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def _check_database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _to_worker_count(value: object) -> int | str:
+    text = str(value).strip()
+    if text == AUTO_WORKERS:
+        return text
+    if isinstance(value, bool) or not text.isdecimal() or int(text) > MAX_WORKERS:
+        raise PydanticCustomError("workers", f'should be "auto" or a number from 0 to {MAX_WORKERS}')
+    return int(text)
+
+
 def _check_origin(origin: str) -> str:
     """An origin as browsers send it (RFC 6454, section 7), or `*`."""
     if origin != "*" and not _ORIGIN.fullmatch(origin):
@@ -107,6 +116,8 @@ def _check_base(url: HttpUrl) -> HttpUrl:
 
 _RTMP_URL = re.compile(r"rtmps?://[^\s/?#@]+/[^\s?#]+", re.ASCII)
 _ORIGIN = re.compile(r"""[a-z][a-z0-9+.-]*://[^\s/?#@"',\\]+""", re.ASCII)
+AUTO_WORKERS = "auto"
+MAX_WORKERS = 128
 MIN_KEY_BYTES = 32
 """RFC 7518, section 3.2: a key for HS256 is no shorter than its hash."""
 
@@ -116,6 +127,8 @@ Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, le=3600)]
 DrainSeconds = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=86_400)]
 SessionCount = Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=100_000)]
 AudioBitrate = Annotated[int, BeforeValidator(no_boolean), Field(ge=16_000, le=320_000)]
+WorkerCount = Annotated[int | str, PlainValidator(_to_worker_count)]
+WorkerLoad = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=1)]
 Rate = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=1_000_000)]
 """Requests a minute; 0 sets no limit."""
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_to_network)]

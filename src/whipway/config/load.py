@@ -75,8 +75,8 @@ def _put(values: dict[str, Any], key: str, value: str) -> None:
         raise ConfigError("a setting without a key: write KEY=VALUE")
     if key not in known_keys():
         raise ConfigError(_unknown_key(key))
-    section, name = key.split(".")
-    inner = values.setdefault(section, {})
+    section, _, name = key.rpartition(".")
+    inner = values.setdefault(section, {}) if section else values
     if not isinstance(inner, dict):
         raise ConfigError(_unknown_key(section))
     inner[name] = value

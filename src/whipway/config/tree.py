@@ -25,6 +25,8 @@ from whipway.config.fields import (
     Text,
     Visible,
     VisibleSecret,
+    WorkerCount,
+    WorkerLoad,
     no_boolean,
     read_json,
     split_commas,
@@ -67,14 +69,16 @@ class TlsSettings(_Section):
 
 
 class MediaSettings(_Section):
-    """The UDP and TCP port that carries ICE, DTLS and SRTP."""
+    """The UDP and TCP ports that carry ICE, DTLS and SRTP."""
 
     host: IpAddress = IPv4Address("127.0.0.1")
     port: Port = 8200
+    """Of the first media worker; the next ones have the next ports. 0: each has any free one."""
     public_addresses: Annotated[list[IpAddress], BeforeValidator(split_commas), Field(max_length=8)] = []
     """Announced as ICE candidates. Empty: `host`, or this machine's own address when `host` is a wildcard."""
     public_port: Port = 0
-    """Announced with them, where a NAT or a container maps another port to `port`. 0: the real one."""
+    """Announced with them, where a NAT or a container maps another port to `port`, and the next ones to the
+    next ones. 0: the real ones."""
     tcp: bool = True
     """ICE over TCP (RFC 6544) on the same port number, for clients whose UDP is blocked."""
 
@@ -258,6 +262,9 @@ class SessionSettings(_Section):
     """Seconds without a packet of the picture on air, after which it is taken to be muted: sinks with
     `filler` get it, and it goes on with a key frame."""
     max_sessions: SessionCount = 1000
+    max_worker_load: WorkerLoad = 0.9
+    """Part of a core that a media worker may use before it is given no more sessions. When all do, new ones
+    are refused (503) or redirected. 0 sets no limit."""
     on_conflict: Literal["refuse", "takeover"] = "refuse"
     """What a second publisher of a live stream gets: 409, or the stream. A silent one always gives way."""
 
@@ -272,6 +279,9 @@ class LogSettings(_Section):
 class Settings(_Section):
     """The whole tree; `load_settings` builds it."""
 
+    workers: WorkerCount = "auto"
+    """Processes that carry media, "auto": one for each core. Each has a UDP and a TCP port of its own: the
+    first one `media.port`, the others those that follow. 0: the server's own process does it all."""
     http: HttpSettings = HttpSettings()
     tls: TlsSettings = TlsSettings()
     media: MediaSettings = MediaSettings()
