@@ -10,7 +10,6 @@ import sys
 from typing import Annotated
 from urllib.parse import quote
 
-import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
@@ -18,9 +17,12 @@ from pydantic import ValidationError
 from whipway import __version__
 from whipway.cli.key_commands import keys
 from whipway.cli.options import EXIT_BAD_CONFIGURATION, ConfigOption, SetOption, fail, load
-from whipway.config import LogSettings, Settings, Token
+from whipway.compiled import is_compiled
+from whipway.config import Settings, Token
 from whipway.gateway import Gateway, StartError
+from whipway.logs import configure_logging
 from whipway.streams.access.tokens import make_token
+from whipway.worker.vitals import settle
 
 app = typer.Typer(
     help="Whipway: live H.264 and Opus in by WHIP (RFC 9725), out by RTMP.",
@@ -42,7 +44,7 @@ def root(
 ) -> None:
     """Options that stand before a command."""
     if version:
-        print(f"whipway {__version__}")
+        print(f"whipway {__version__}{' (compiled)' if is_compiled() else ''}")
         raise typer.Exit
 
 
@@ -53,7 +55,7 @@ def serve(config: ConfigOption = None, settings: SetOption = None) -> None:
     Settings come from flags, then the environment (WHIPWAY_HTTP__PORT=8081), then the file, then defaults.
     """
     loaded = load(config, settings)
-    _configure_logging(loaded.log)
+    configure_logging(loaded.log.level, loaded.log.format)
     try:
         uvloop.run(_serve(loaded))
     except StartError as error:
@@ -100,6 +102,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, None)
     await gateway.start()
+    settle()
     _print_addresses(gateway)
     await signals.get()
     try:
@@ -147,26 +150,3 @@ def _print_addresses(gateway: Gateway) -> None:
     for note in gateway.notes():
         print(f"  Note      {note}")
     sys.stdout.flush()
-
-
-def _configure_logging(settings: LogSettings) -> None:
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.format == "json"
-        # Plain: the default would print local variables, and with them stream keys and ICE passwords.
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
-    processors: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if settings.format == "json":
-        processors.append(structlog.processors.format_exc_info)
-    structlog.configure(
-        processors=[*processors, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
