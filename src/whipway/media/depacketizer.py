@@ -89,6 +89,7 @@ class H264Depacketizer:
         self._size = 0
         self._has_slice = False
         self._has_idr = False
+        self._has_sps = False
         self._from_start = False
         """The first slice begins with macroblock 0."""
         self._fragments: list[bytes] = []
@@ -97,26 +98,28 @@ class H264Depacketizer:
         self._middle = -1
         """The FU header byte of the running NAL unit's middle fragments; -1 outside of one."""
 
-    def push(self, payload: bytes, timestamp: int, marker: bool) -> tuple[AccessUnit, ...]:
-        """The access units that this RTP payload completes: none, one, or two.
+    def push(self, data: bytes, timestamp: int, marker: bool, start: int = 0) -> tuple[AccessUnit, ...]:
+        """The access units that an RTP payload completes: none, one, or two.
 
-        `timestamp` and `marker` are those of the RTP header. An empty payload is padding and changes nothing.
+        The payload is what `data` has from `start` on: so most of it is copied only once. `timestamp` and
+        `marker` are those of the RTP header. An empty payload is padding and changes nothing.
         """
+        size = len(data) - start
         if (
             not marker
-            and len(payload) > 1
-            and payload[1] == self._middle
-            and payload[0] & 0x1F == FU_A
+            and size > 1
+            and data[start + 1] == self._middle
+            and data[start] & 0x1F == FU_A
             and timestamp == self._timestamp
         ):
-            self._fragments.append(payload[2:])
-            self._room -= len(payload) if len(payload) > FRAGMENT_BYTES else FRAGMENT_BYTES
+            self._fragments.append(data[start + 2 :])
+            self._room -= size if size > FRAGMENT_BYTES else FRAGMENT_BYTES
             if self._room < 0:
                 self._discard(DropReason.H264_TOO_LARGE)
             return NOTHING
-        if not payload:
+        if size <= 0:
             return NOTHING
-        return self._push(payload, timestamp, marker)
+        return self._push(data[start:], timestamp, marker)
 
     def gap(self) -> None:
         """Packets between the last payload and the next one are lost for good."""
@@ -208,7 +211,7 @@ class H264Depacketizer:
 
     def _add(self, nal: bytes) -> None:
         kind = nal[0] & 0x1F
-        if kind in (NalType.AUD, NalType.FILLER):
+        if kind == NalType.AUD or kind == NalType.FILLER:
             return
         if kind == 0 or kind >= FIRST_PACKET_TYPE:
             raise ParseError(DropReason.H264_UNSUPPORTED, f"NAL unit type {kind}")
@@ -224,6 +227,8 @@ class H264Depacketizer:
                 self._from_start = nal[1:2] >= b"\x80"
             self._has_slice = True
             self._has_idr = self._has_idr or kind == NalType.IDR
+        elif kind == NalType.SPS:
+            self._has_sps = True
         self._nals.append(nal)
 
     def _discard(self, reason: DropReason) -> None:
@@ -254,9 +259,10 @@ class H264Depacketizer:
         if self._middle >= 0:
             self._discard(DropReason.H264_MALFORMED)
         if not self._has_slice:
-            self._carry()
+            if self._nals:
+                self._carry()
             return NOTHING
-        if not self._has_idr and any(nal[0] & 0x1F == NalType.SPS for nal in self._nals):
+        if self._has_sps and not self._has_idr:
             self._sets_tell = False
         if self.awaiting_idr and not self._is_fresh_start():
             self.drops[DropReason.H264_AWAITING_IDR] += 1
@@ -309,14 +315,14 @@ class H264Depacketizer:
 
         An SPS begins a new set of them, so that what came before it belongs to another one.
         """
-        own = set(filter(_is_parameter_set, self._nals))
-        if not self._carried or any(nal[0] & 0x1F == NalType.SPS for nal in own):
+        if not self._carried or self._has_sps:
             return self._nals
+        own = set(filter(_is_parameter_set, self._nals))
         return [*(nal for nal in self._carried if nal not in own), *self._nals]
 
     def _carry(self) -> None:
         """Keeps the parameter sets of a unit that is not emitted."""
-        if any(nal[0] & 0x1F == NalType.SPS for nal in self._nals):
+        if self._has_sps:
             self._carried = {}
         for nal in filter(_is_parameter_set, self._nals):
             self._carried.pop(nal, None)  # Repeated, it belongs behind what has come since.
@@ -351,7 +357,7 @@ def continues_keyframe(payload: bytes, *, has_sets: bool) -> bool:
 def _kind_of(payload: bytes) -> int:
     """The type of the NAL unit in a payload, the first one in an aggregate (5.7.1, 5.8); 0 if it is cut."""
     kind = payload[0] & 0x1F if payload else 0
-    position = {STAP_A: 3, FU_A: 1}.get(kind)
-    if position is None:
+    if kind not in (STAP_A, FU_A):
         return kind
+    position = 1 if kind == FU_A else 3
     return payload[position] & 0x1F if len(payload) > position else 0

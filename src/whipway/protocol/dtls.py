@@ -152,6 +152,10 @@ class DtlsTransport:
         self._sent: list[bytes] = []
         self._hello: list[bytes] = []
         self._hello_times: list[float] = []
+        # Both are asked for all the time, and change only with what is done with the connection.
+        self.has_output = False
+        """Whether there may be something to send."""
+        self._may_have_timer = False
         self._connection = SSL.Connection(certificate.context)
         # With OP_NO_QUERY_MTU there is no default: without this every flight fails as an unexpected EOF.
         self._connection.set_ciphertext_mtu(MTU_BYTES)
@@ -182,10 +186,11 @@ class DtlsTransport:
 
     def deadline(self, now: float) -> float | None:
         """When `handle_timeout` wants to be called, on the clock of `now`; None while nothing is awaited."""
-        if self._state not in _LIVE:
+        if not self._may_have_timer or self._state not in _LIVE:
             return None
         timeout = self._connection.DTLSv1_get_timeout()
         if timeout is None:
+            self._may_have_timer = False
             return None
         return min([now + timeout, *self._hello_times[:1]])
 
@@ -200,6 +205,7 @@ class DtlsTransport:
     def datagrams_to_send(self) -> list[bytes]:
         """What to send to the selected address, each at most MTU_BYTES long."""
         sent, self._sent = self._sent, []
+        self.has_output = False
         return sent + self._read_flight()
 
     def events(self) -> list[DtlsEvent]:
@@ -224,6 +230,7 @@ class DtlsTransport:
 
     def _run(self, operation: Callable[[], object]) -> None:
         """Do something with the connection and turn OpenSSL's exceptions into states and events."""
+        self.has_output = self._may_have_timer = True
         try:
             operation()
         except SSL.WantReadError:

@@ -119,6 +119,7 @@ class Feedback:
         self._receiver = receiver
         self._ssrc = receiver.local_ssrc
         self._description = SourceDescription(((self._ssrc, cname),)).serialize()
+        self._empty = ReceiverReport(self._ssrc).serialize() + self._description
         self._next_report = 0.0
         self._next_arrivals = 0.0
         self._composed_at = 0.0
@@ -175,11 +176,10 @@ class Feedback:
         """Packets of at most `MAX_DATAGRAM_BYTES` that begin with the report, or an empty one."""
         if not reports and not packets:
             return []
-        empty = ReceiverReport(self._ssrc).serialize() + self._description
-        compounds = [reports[0] + self._description if reports else empty]
+        compounds = [reports[0] + self._description if reports else self._empty]
         for packet in packets:
             if len(compounds[-1]) + len(packet) > MAX_DATAGRAM_BYTES:
-                compounds.append(empty)
+                compounds.append(self._empty)
             compounds[-1] += packet
         return compounds
 

@@ -56,6 +56,8 @@ class Inputs:
         """Bits a second of video that may be on air, for the choice of the best layer."""
         self.changes = 0
         """Grows when another track is on air or wanted, or the picture is muted or comes again."""
+        self.asked = 0
+        """Grows when something is asked for, so that whoever knows a deadline looks again."""
         self.video_silence = video_silence
         self._inputs = _group(self.tracks)
         self._input_of = {track: each for each in self._inputs for track in each.layers}
@@ -83,12 +85,14 @@ class Inputs:
 
     def select_input(self, mid: str, now: float) -> None:
         """Have this input go on air, or stay there. Raises UnknownInput."""
+        self.asked += 1
         source = self._find(mid)
         chosen = [track for track in (self.wanted, self.on_air) if track in source.layers]
         self._want(self._choose(source, chosen[0] if chosen else None, now))
 
     def select_layer(self, rid: str | None) -> None:
         """Have this layer of the input on air, or wanted; None: the best one. Raises UnknownLayer."""
+        self.asked += 1
         current = self.wanted or self.on_air
         layer = self._input_of[current].layer(rid) if current else None
         if rid is not None and layer is None:
@@ -116,6 +120,7 @@ class Inputs:
 
         A newer one is asked for if it is old.
         """
+        self.asked += 1
         track = self._find(mid).preview(self.on_air, now)
         self._thumbnails[track] = now
         if now - track.keyframe_at > THUMBNAIL_AGE:

@@ -46,8 +46,10 @@ class PictureMemory:
 
     def take(self, unit: AccessUnit) -> None:
         """Note a picture that is handed on."""
-        if any(nal_type(nal) in SETS for nal in unit.nals):
-            self._take_sets(unit.nals)
+        for nal in unit.nals:
+            if nal[0] & 0x1F in SETS:
+                self._take_sets(unit.nals)
+                break
         if unit.keyframe and sum(map(len, unit.nals)) <= MAX_KEYFRAME_BYTES:
             self.last_keyframe = self.complete(unit)
 

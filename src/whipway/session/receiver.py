@@ -15,7 +15,17 @@ from whipway.media.unit import AccessUnit
 from whipway.protocol.rtcp.extended import DelayReport
 from whipway.protocol.rtcp.packets import Goodbye, SenderReport, parse_compound, seconds_to_ntp
 from whipway.protocol.rtcp.twcc import ArrivalRecorder
-from whipway.protocol.rtp.packet import Packet, header_extension, parse_packet
+from whipway.protocol.rtp.packet import (
+    EXTENDED,
+    HEADER_BYTES,
+    ONE_BYTE_PROFILE,
+    PLAIN,
+    START_BYTES,
+    Packet,
+    header_extension,
+    parse_packet,
+    unpack_start,
+)
 from whipway.protocol.rtp.retransmission import restore_packet
 from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.timeline import Timeline
@@ -28,6 +38,11 @@ from whipway.session.track_finder import TrackFinder
 SWITCH_INTERVAL = 1.0
 """Seconds. A track whose SSRC is silent for as long, or said BYE, follows another one. Not sooner: silence in
 discontinuous transmission has a packet every 400 ms (libopus)."""
+
+MAX_ONE_BYTE_ID = 14
+"""RFC 8285, 4.2."""
+NO_BYTE = 0x100
+"""What no byte is equal to."""
 
 
 class Receiver:
@@ -53,6 +68,10 @@ class Receiver:
         self._transport_cc_id = next(
             (each.transport_cc_extension_id for each in descriptions if each.transport_cc_extension_id), None
         )
+        # The first byte of that element in the one-byte form (RFC 8285, 4.2): id, and length less one. An id
+        # above 14 has no such form, and 15 there means something else.
+        number_id = self._transport_cc_id or 0
+        self._number_head = NO_BYTE if number_id > MAX_ONE_BYTE_ID else number_id and number_id << 4 | 1
         self._finder = TrackFinder(self.tracks)
         self._routes: dict[int, Track] = {}
         """By the SSRC that a track follows."""
@@ -63,17 +82,25 @@ class Receiver:
 
     def receive_rtp(self, data: bytes, now: float) -> Sequence[Unit]:
         """Take one decrypted RTP packet; return the media units it completes. Raises ParseError."""
-        packet = parse_packet(data)
-        if packet.profile and self._transport_cc_id is not None:
-            number = header_extension(packet, self._transport_cc_id)
-            if number is not None and len(number) == 2:
-                self.arrivals.received(number[0] << 8 | number[1], now)
-        track = self._routes.get(packet.ssrc)
-        if track is None or packet.payload_type not in track.description.payload_types:
-            return self._receive_apart(packet, now)
-        if self._gone:  # It may have said BYE, and goes on after all.
-            self._gone.discard(packet.ssrc)
-        units = track.receive(packet, now)
+        # The way of nearly every packet: it is the next one of its track, its header has nothing special, and
+        # the transport-wide number is the first extension in it. All others go the long way, to the same end.
+        if len(data) <= START_BYTES:
+            return self._receive_any(data, now)
+        first, kind, number, timestamp, ssrc, profile, words, head, wide = unpack_start(data)
+        start = HEADER_BYTES
+        if first != PLAIN:
+            start += 4 + 4 * words
+            wanted = self._number_head
+            if first != EXTENDED or (wanted and (head != wanted or profile != ONE_BYTE_PROFILE or not words)):
+                return self._receive_any(data, now)
+        track = self._routes.get(ssrc)
+        if track is None or kind & 0x7F not in track.payload_types or start >= len(data) or self._gone:
+            return self._receive_any(data, now)
+        units = track.receive_next(data, start, number, timestamp, kind > 0x7F, now)
+        if units is None:
+            return self._receive_any(data, now)
+        if first != PLAIN and self._number_head:
+            self.arrivals.received(wide, now)
         return self._hand_on(track, units, now) if units else units
 
     def receive_rtcp(self, data: bytes, now: float) -> bool:
@@ -109,6 +136,20 @@ class Receiver:
         track = self.inputs.on_air or self.tracks[0]
         lag_us = round(self._timeline.lag_us(track.clock))
         return max(0, self._timeline.elapsed_us(now) - lag_us + track.clock.correction_us)
+
+    def _receive_any(self, data: bytes, now: float) -> Sequence[Unit]:
+        packet = parse_packet(data)
+        if packet.profile and self._transport_cc_id is not None:
+            number = header_extension(packet, self._transport_cc_id)
+            if number is not None and len(number) == 2:
+                self.arrivals.received(number[0] << 8 | number[1], now)
+        track = self._routes.get(packet.ssrc)
+        if track is None or packet.payload_type not in track.payload_types:
+            return self._receive_apart(packet, now)
+        if self._gone:  # It may have said BYE, and goes on after all.
+            self._gone.discard(packet.ssrc)
+        units = track.receive(packet, now)
+        return self._hand_on(track, units, now) if units else units
 
     def _hand_on(self, track: Track, units: Sequence[Unit], now: float) -> Sequence[Unit]:
         """What of a track's units leaves the session: sound, and the pictures on air."""

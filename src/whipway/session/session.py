@@ -7,9 +7,9 @@ It only composes: `demux` tells what a datagram is, `transport` has ICE, DTLS an
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from typing import Final, NamedTuple
 
 from whipway.failures import DropReason, ParseError
 from whipway.protocol.ice import Address
@@ -36,8 +36,7 @@ class SessionState(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds. `setup`: from POST to the end of the handshake. `silence`: without an authentic datagram.
 
     `takeover`: without any, after which `is_silent` says that the stream may be another publisher's.
@@ -48,6 +47,12 @@ class Timeouts:
     silence: float = 5.0
     takeover: float = 2.0
     video: float = 2.0
+
+
+# Members of an enumeration take a while to find, and these are looked at all the time.
+_RTP: Final = DatagramKind.RTP
+_LIVE: Final = SessionState.LIVE
+_ENDED: Final = SessionState.ENDED
 
 
 class Session:
@@ -76,6 +81,9 @@ class Session:
         self._stray_at = -inf
         self._restarted_at = -inf
         self._now = now  # of the last input
+        # The deadline, asked for fifty times a second. It is no nearer until something is fed or asked for.
+        self._due: float | None = None
+        self._asked = 0  # of the inputs, when it was made
         self._drops: Counter[DropReason] = Counter()
         self._events: list[Event] = []
 
@@ -86,14 +94,16 @@ class Session:
 
     def receive_datagram(self, data: bytes, addr: Address, now: float) -> None:
         """Feed one datagram that came from `addr`."""
-        if self.state is SessionState.ENDED:
+        if self.state is _ENDED:
             return
         self._now = now
+        self._due = None
         kind = classify(data)
         try:
-            if kind is DatagramKind.RTP:
-                plain = self.transport.unprotect_rtp(data, addr, now)
-                self._events += self.receiver.receive_rtp(plain, now)
+            if kind is _RTP:
+                units = self.receiver.receive_rtp(self.transport.unprotect_rtp(data, addr, now), now)
+                if units:
+                    self._events += units
                 return
             self._receive_control(kind, data, addr, now)
         except ParseError as error:
@@ -113,9 +123,10 @@ class Session:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due: end, repeat, give up, report."""
-        if self.state is SessionState.ENDED:
+        if self.state is _ENDED:
             return
         self._now = now
+        self._due = None
         if now >= self._last_moment():
             self._end_of_patience()
             return
@@ -128,19 +139,20 @@ class Session:
 
     def deadline(self, now: float) -> float | None:
         """When `handle_timeout` is wanted; None once the session is over."""
-        if self.state is SessionState.ENDED:
+        if self.state is _ENDED:
             return None
-        candidates = [self._last_moment(), self.transport.deadline(now), self.receiver.deadline()]
-        if self.state is SessionState.LIVE:
-            candidates += [self.feedback.deadline(), self.inputs.deadline(now), self.report.deadline()]
-        return min(at for at in candidates if at is not None)
+        asked = self.inputs.asked
+        if self._due is None or self._asked != asked:
+            self._asked = asked
+            self._due = self._next_moment(now)
+        return self._due
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """Datagrams and where to send them."""
         datagrams = self.transport.datagrams_to_send()
         # Here and not with each packet: what a batch of datagrams brings is told once, and packets that only
         # overtook each other in it are not asked for.
-        if self.state is SessionState.LIVE and self.feedback.deadline() <= self._now:
+        if self.state is _LIVE and self.feedback.deadline() <= self._now:
             datagrams += self._compose_feedback()
         return datagrams
 
@@ -195,10 +207,13 @@ class Session:
         for track in (self.inputs.on_air, self.inputs.wanted):
             if track is not None:
                 track.want_keyframe()
+                self._due = None
 
     def limit_video(self, bitrate: int | None) -> None:
         """Have the client send no more than so many bits a second of what is on air; None: as it likes."""
-        self.inputs.cap = self.feedback.video_cap = bitrate
+        if bitrate != self.feedback.video_cap:
+            self.inputs.cap = self.feedback.video_cap = bitrate
+            self._due = None
 
     def drops(self) -> Counter[DropReason]:
         """Everything that was not used, by reason."""
@@ -230,6 +245,15 @@ class Session:
                 self._events.append(event)
             else:
                 self.end(event.reason, event.detail)
+
+    def _next_moment(self, now: float) -> float:
+        due = self._last_moment()
+        if self.state is _LIVE:
+            due = min(due, self.feedback.deadline(), self.inputs.deadline(now), self.report.deadline())
+        for at in (self.transport.deadline(now), self.receiver.deadline()):
+            if at is not None and at < due:
+                due = at
+        return due
 
     def _last_moment(self) -> float:
         if self.state is SessionState.CONNECTING:

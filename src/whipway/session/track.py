@@ -20,7 +20,7 @@ from whipway.protocol.rtcp.packets import SenderReport, ntp_to_seconds
 from whipway.protocol.rtp.nack import MissingPackets
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.reception import ReceptionStatistics
-from whipway.protocol.rtp.reorder import ReorderBuffer
+from whipway.protocol.rtp.reorder import CAPACITY_PACKETS, ReorderBuffer
 from whipway.protocol.rtp.round_trip import RoundTrip
 from whipway.protocol.rtp.sequence import Extender
 from whipway.protocol.rtp.timeline import Timeline, TrackClock
@@ -49,6 +49,7 @@ class Track(ABC):
 
     def __init__(self, description: TrackDescription, timeline: Timeline, round_trip: RoundTrip) -> None:
         self.description = description
+        self.payload_types = description.payload_types
         self.ssrc: int | None = description.ssrcs[0] if description.ssrcs else None
         self.drops: Counter[DropReason] = Counter()
         self.packets = 0
@@ -121,6 +122,26 @@ class Track(ABC):
         if self.missing.overflowed or (pause > MAX_OUTAGE and len(self.missing) > OUTAGE_PACKETS):
             return self._unpack(self._reorder.give_up(), now)
         return ()
+
+    def receive_next(
+        self, data: bytes, start: int, number: int, timestamp: int, marker: bool, now: float
+    ) -> Sequence[Unit] | None:
+        """Do what `receive` does, if this is the next packet, as nearly always, and make no `Packet` of it.
+
+        `data` has the payload from `start` on to the end. None: it is not the next one, and nothing was done.
+        """
+        sequence = self._extender.extend(
+            number
+        )  # To be done again, if it comes to that, with the same result.
+        if self._starts_at is not None or now - self.heard_at > MIN_PAUSE:
+            return None
+        if not self._reorder.passes(sequence):
+            return None
+        self.packets += 1
+        self.bytes += len(data) - start
+        self.heard_at = now
+        self.statistics.received(sequence, timestamp, now)
+        return self._unpack_one(data, start, timestamp, marker, now)
 
     def receive_repair(self, packet: Packet, now: float) -> Sequence[Unit]:
         """Take a packet of this track's SSRC that was restored from a retransmission (RFC 4588).
@@ -197,16 +218,34 @@ class Track(ABC):
         """Tell whether there must have been packets before this one, and that they are wanted."""
         return False
 
-    @abstractmethod
     def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
         """Take packets in order, None where some are lost; return the media units they complete."""
+        units: list[Unit] = []
+        for packet in packets:
+            if packet is None:
+                self._note_gap()
+            elif not packet.payload:
+                self.drops[DropReason.RTP_EMPTY] += 1
+            else:
+                units += self._unpack_one(packet.payload, 0, packet.timestamp, packet.marker, now)
+        return units
+
+    @abstractmethod
+    def _unpack_one(
+        self, data: bytes, start: int, timestamp: int, marker: bool, now: float
+    ) -> Sequence[Unit]:
+        """The media units that a payload completes: what `data` has from `start` on, which is something."""
+
+    @abstractmethod
+    def _note_gap(self) -> None:
+        """Take note that packets before the next one are lost."""
 
     def _start(self) -> None:
         self.statistics = ReceptionStatistics(self.description.clock_rate)
         self.missing = MissingPackets(
             self._round_trip, asks=self.description.nack, repeats_apart=bool(self.description.rtx)
         )
-        self._reorder = ReorderBuffer(self.missing)
+        self._reorder = ReorderBuffer(self.missing, CAPACITY_PACKETS)
         self._extender = Extender(16)
         self._is_fresh = True
         self._starts_at = None
@@ -283,33 +322,36 @@ class VideoTrack(Track):
     def all_drops(self) -> Counter[DropReason]:
         return super().all_drops() + self._depacketizer.drops
 
-    def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
-        units: list[Unit] = []
-        for packet in packets:
-            if packet is None:
-                self._depacketizer.gap()
-            elif not packet.payload:
-                self.drops[DropReason.RTP_EMPTY] += 1
-            else:
-                if packet.timestamp != self._timestamp:
-                    # A large picture is sent over tens of milliseconds; it was taken before the first.
-                    self._timestamp, self._first_arrival = packet.timestamp, now
-                    self._timeline.elapsed_us(now)  # It may begin here, not with the audio that is next.
-                for unit in self._depacketizer.push(packet.payload, packet.timestamp, packet.marker):
-                    if self._is_decodable(unit):
-                        self._count(unit, now)
-                        units.append(unit)
+    def _unpack_one(
+        self, data: bytes, start: int, timestamp: int, marker: bool, now: float
+    ) -> Sequence[Unit]:
+        if timestamp != self._timestamp:
+            # A large picture is sent over tens of milliseconds; it was taken before the first.
+            self._timestamp, self._first_arrival = timestamp, now
+            self._timeline.elapsed_us(now)  # It may begin here, not with the audio that is next.
+        pictures = self._depacketizer.push(data, timestamp, marker, start)
+        if not pictures:
+            return pictures
+        units = [unit for unit in pictures if self._is_decodable(unit)]
+        for unit in units:
+            self._count(unit, now)
         return units
+
+    def _note_gap(self) -> None:
+        self._depacketizer.gap()
 
     def _lacks_beginning(self, packet: Packet) -> bool:
         return continues_keyframe(packet.payload, has_sets=self._has_parameter_sets)
 
     def _count(self, unit: AccessUnit, now: float) -> None:
-        unit.time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
-        self.latest_us = max(self.latest_us, unit.time_us)
-        delay = self._timeline.elapsed_us(now) - unit.time_us
-        least, most = self._delays or (delay, delay)
-        self._delays = min(least, delay), max(most, delay)
+        unit.time_us = time_us = self.clock.to_us(unit.timestamp, self._first_arrival)
+        if time_us > self.latest_us:
+            self.latest_us = time_us
+        delay = self._timeline.elapsed_us(now) - time_us
+        if self._delays is None:
+            self._delays = (delay, delay)
+        elif not self._delays[0] <= delay <= self._delays[1]:
+            self._delays = (min(self._delays[0], delay), max(self._delays[1], delay))
         self.units += 1
         self._memory.take(unit)
         if unit.keyframe:
@@ -333,24 +375,22 @@ class VideoTrack(Track):
 class AudioTrack(Track):
     """Opus (RFC 7587): every packet is a frame by itself."""
 
-    def _unpack(self, packets: Sequence[Packet | None], now: float) -> Sequence[Unit]:
-        units: list[Unit] = []
-        for packet in packets:
-            if packet is None:
-                continue  # The transcoder sees the gap in the times and fills it.
-            if not packet.payload:
-                self.drops[DropReason.RTP_EMPTY] += 1
-                continue
-            try:
-                packet_duration(packet.payload)
-            except ParseError as error:
-                self.drops[error.reason] += 1
-                continue
-            time_us = self.clock.to_us(packet.timestamp, now)
-            self.latest_us = max(self.latest_us, time_us)
-            units.append(AudioFrame(packet.timestamp, packet.payload, time_us))
-            self.units += 1
-        return units
+    def _unpack_one(
+        self, data: bytes, start: int, timestamp: int, marker: bool, now: float
+    ) -> Sequence[Unit]:
+        payload = data[start:]
+        try:
+            packet_duration(payload)
+        except ParseError as error:
+            self.drops[error.reason] += 1
+            return ()
+        time_us = self.clock.to_us(timestamp, now)
+        self.latest_us = max(self.latest_us, time_us)
+        self.units += 1
+        return (AudioFrame(timestamp, payload, time_us),)
+
+    def _note_gap(self) -> None:
+        pass  # The transcoder sees the gap in the times and fills it.
 
 
 def make_track(description: TrackDescription, timeline: Timeline, round_trip: RoundTrip) -> Track:

@@ -129,7 +129,7 @@ class Transport:
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """STUN answers to where they belong, DTLS to where the client is."""
         datagrams = self._ice.datagrams_to_send()
-        if (address := self.remote_address) is not None:
+        if self._dtls.has_output and (address := self.remote_address) is not None:
             flight = self._dtls.datagrams_to_send()
             if flight:
                 self._is_flight_repeated = self._flight_at is not None

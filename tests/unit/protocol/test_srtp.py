@@ -1,13 +1,16 @@
 """SRTP: RFC 3711's own keys, both directions of every profile, replays, forgeries and the bound on SSRCs."""
 
 import hmac
+from types import SimpleNamespace
 
+import pylibsrtp
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whipway.failures import DropReason, ParseError
+from whipway.protocol import srtp
 from whipway.protocol.srtp import MAX_PACKET_BYTES, MAX_STREAMS, REPLAY_WINDOW_PACKETS, SrtpSession
 
 SIZES = {"SRTP_AEAD_AES_128_GCM": 28, "SRTP_AEAD_AES_256_GCM": 44, "SRTP_AES128_CM_SHA1_80": 30}
@@ -134,6 +137,20 @@ class TestStreams:
             other_data = stranger.protect_rtp(rtp(ssrc=ssrc))
             assert dropped(other.unprotect_rtp, other_data) is DropReason.SRTP_AUTHENTICATION
         assert other.unprotect_rtp(one.protect_rtp(rtp())) == rtp()
+
+
+@pytest.mark.parametrize("functions", [{}, {"srtp_unprotect": len}, {"srtp_unprotect": lambda *_: 0}])
+def test_a_pylibsrtp_with_other_insides(monkeypatch, functions):
+    """No such function, one with other arguments, one that takes anything for a packet: none is used."""
+    insides = SimpleNamespace(ffi=pylibsrtp.ffi, lib=SimpleNamespace(**functions), ERRORS=pylibsrtp.ERRORS)
+    monkeypatch.setattr(srtp, "_INSIDES", insides)
+    one, other = make_pair()
+    media = one.protect_rtp(rtp())
+    for _ in range(2):
+        assert other.unprotect_rtp(one.protect_rtp(rtp(2))) == rtp(2)
+        one, other = other, one
+    assert other.unprotect_rtp(media) == rtp()
+    assert dropped(other.unprotect_rtp, media) is DropReason.SRTP_REPLAY
 
 
 def test_unknown_profiles_and_short_keys_are_our_mistake():

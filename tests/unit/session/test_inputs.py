@@ -94,6 +94,18 @@ def two(**options) -> tuple[Studio, Camera, Camera]:
     return Studio(camera, screen), camera, screen
 
 
+def test_whoever_asks_for_something_is_noticed():
+    """A deadline that was known before is out of date then."""
+    studio, _, _ = two()
+    inputs = studio.inputs
+    studio.select("2")
+    inputs.select_layer(None)
+    inputs.want_thumbnail("1", studio.now)
+    assert inputs.asked == 3
+    studio.roll(2)
+    assert inputs.asked == 3
+
+
 class TestPlain:
     def test_every_picture_leaves_as_it_is(self):
         camera = Camera()

@@ -125,6 +125,36 @@ class TestBinding:
         assert refuses(make_receiver(), b"\x80\x6f") is DropReason.RTP_MALFORMED
 
 
+class TestShortWay:
+    """What would be taken for something else, if only a part of the header was looked at."""
+
+    @staticmethod
+    def receive(packet: Packet, padding: int = 0) -> Receiver:
+        receiver = Receiver(
+            [replace(describe("video", (VIDEO,)), transport_cc_extension_id=TRANSPORT_CC_ID)], 1
+        )
+        receiver.receive_rtp(serialize_packet(packet._replace(sequence_number=1)), 0.0)
+        receiver.receive_rtp(serialize_packet(packet._replace(sequence_number=2), padding), 0.0)
+        return receiver
+
+    def test_padding(self):
+        element = bytes((TRANSPORT_CC_ID << 4 | 1, 0, 9))
+        for profile, extension in ((0, b""), (ONE_BYTE_PROFILE, element)):
+            packet = Packet(VIDEO_PT, False, 0, 0, VIDEO, bytes(20), extension, profile)
+            assert self.receive(packet, padding=200).tracks[0].bytes == 40
+
+    def test_what_comes_as_it_should(self):
+        element = bytes((TRANSPORT_CC_ID << 4 | 1, 0, 9))
+        receiver = self.receive(Packet(VIDEO_PT, False, 0, 0, VIDEO, bytes(20), element, ONE_BYTE_PROFILE))
+        [feedback] = receiver.arrivals.compose(OURS, VIDEO)
+        assert (feedback.base_sequence, receiver.tracks[0].bytes) == (9, 40)
+
+    def test_a_payload_that_looks_like_the_number(self):
+        payload = bytes((TRANSPORT_CC_ID << 4 | 1, 0, 9)) + bytes(20)
+        receiver = self.receive(Packet(VIDEO_PT, False, 0, 0, VIDEO, payload, b"", ONE_BYTE_PROFILE))
+        assert not receiver.arrivals.pending
+
+
 class TestSwitching:
     def test_an_announcement_that_was_wrong(self):
         receiver = make_receiver()

@@ -1,5 +1,7 @@
 """The machine's own part: states, deadlines, ends, and counting. Streams are in tests/network."""
 
+from math import inf
+
 import pytest
 from tests.network.virtual import Network, Path, Show, make_network
 from tests.peers.whip_client import WhipClient, picture, sound
@@ -30,6 +32,34 @@ class TestStates:
         assert (session.state, session.ended) == (SessionState.ENDED, Ended(EndReason.DELETED, "why"))
         assert session.events() == [session.ended]
         assert session.events() == []
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda session, now: session.request_keyframe(),
+            lambda session, now: session.limit_video(300_000),
+            lambda session, now: session.inputs.want_thumbnail("video", now + 3.0),
+        ],
+        ids=["a key frame", "a limit", "a thumbnail"],
+    )
+    def test_what_is_asked_for_is_due_at_once(self, ask):
+        """The deadline is known before, and another one afterwards."""
+        network = connect(WhipClient(remb=True))
+        show = Show(network)
+        show.play(1.9)
+        session, now = network.session, network.now
+        session.handle_timeout(now)
+        assert (session.deadline(now) or 0.0) > now
+        ask(session, now)
+        assert (session.deadline(now) or inf) <= now
+
+    def test_the_same_limit_again_is_no_news(self):
+        network = connect(WhipClient(remb=True))
+        network.session.limit_video(300_000)
+        network.run(0.5)
+        before = network.session.deadline(network.now)
+        network.session.limit_video(300_000)
+        assert network.session.deadline(network.now) == before
 
     @pytest.mark.parametrize("reason", list(EndReason))
     def test_the_first_end_is_final(self, reason):

@@ -7,7 +7,7 @@ from tests.unit.session.cameras import GROUP, Camera, sets_of
 from whipway.failures import DropReason
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.protocol.rtcp.packets import SenderReport, seconds_to_ntp
-from whipway.protocol.rtp.nack import MAX_MISSING, REORDER_WAIT
+from whipway.protocol.rtp.nack import MAX_MISSING, MAX_WAIT, REORDER_WAIT
 from whipway.protocol.rtp.packet import Packet
 from whipway.protocol.rtp.round_trip import INITIAL_ROUND_TRIP, RoundTrip
 from whipway.protocol.rtp.timeline import Timeline
@@ -351,6 +351,21 @@ class TestBeginning:
         [unit] = feed(track, *whole(1, PPS, SPS, IDR))
         assert unit.nals == [PPS, SPS, IDR]
         assert (track.deadline(), track.lost, track.all_drops()) == (None, 0, {})
+
+    def test_what_waited_may_be_given_up_sooner(self):
+        round_trip = RoundTrip()
+        round_trip.add(1.0)
+        track = make_track(describe("video", nack=True), Timeline(), round_trip)
+        packets = fragments(500, 6)
+        end = 1.0 + MAX_WAIT
+        feed(track, packets[2], now=1.0)
+        feed(track, packets[2], now=end - MIN_PAUSE / 2)
+        track.handle_timeout(end)
+        assert track.waiting == 0
+        last = packets[3]
+        assert track.receive_next(last.payload, 0, last.sequence_number, last.timestamp, False, end) is None
+        feed(track, last, now=end)
+        assert track.deadline() is None
 
     def test_all_that_was_before_it_comes(self):
         track = make_video(nack=True)

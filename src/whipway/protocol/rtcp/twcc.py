@@ -14,6 +14,7 @@ here. Section numbers below are the draft's.
     :   for each one received the time since the one before         :
 """
 
+from operator import sub
 from struct import Struct
 from typing import NamedTuple
 
@@ -32,14 +33,18 @@ MAX_STATUSES = 2048
 MAX_DISTANCE = 1000
 """From one number to the next: a second or so of video. Farther ones begin a new stretch (see `_Stretch`)."""
 MAX_LATE = 128
-"""Numbers for which a packet counts as late and not as one that was told of before: a tenth of a second of
-fast video. Every report looks at all of them."""
+"""Numbers for which, at least, what was told of is known: a tenth of a second of fast video. A packet that
+comes later than that counts as one that was never told of."""
 MAX_SPAN = 1400
 MAX_RECEIVED = 384
 """Sequence numbers, and packets received, in a feedback packet of ours: at worst 20 octets, 2 for each 7
 numbers and 2 for each packet received, which is below 1200. The span must exceed MAX_DISTANCE."""
 MAX_FEEDBACKS = 16
 """From one `compose`. An honest sender fills one or two; what goes beyond is forgotten."""
+
+MAX_SMALL_DELTA = 0xFF
+MAX_DELTA = 0x7FFF
+"""In ticks, from one arrival to the next; 3.1.5: 8 bits, and a signed 16-bit number for a large delta."""
 
 # transport.TRANSPORT_FEEDBACK; that module knows this one.
 _PACKET_TYPE = 205
@@ -79,8 +84,10 @@ class TransportFeedback(NamedTuple):
         """
         if not 0 < len(self.arrivals) <= MAX_STATUSES:
             raise ValueError(f"feedback is on 1 to {MAX_STATUSES} packets, not {len(self.arrivals)}")
-        symbols, deltas = _encode_deltas(self.arrivals)
-        content = b"".join(_CHUNK.pack(chunk) for chunk in _encode_chunks(symbols)) + deltas
+        content = _encode_plain(self.arrivals)
+        if content is None:
+            symbols, deltas = _encode_deltas(self.arrivals)
+            content = b"".join(_CHUNK.pack(chunk) for chunk in _encode_chunks(symbols)) + deltas
         padding = -len(content) % 4
         if padding:
             # RFC 3550, 6.4.1: the last octet of the padding counts it, and P tells that it is there.
@@ -115,6 +122,16 @@ def parse_feedback(body: bytes) -> TransportFeedback:
     return TransportFeedback(sender_ssrc, media_ssrc, base, times & 0xFF, times >> 8, arrivals)
 
 
+def _encode_plain(arrivals: tuple[int | None, ...]) -> bytes | None:
+    """Chunk and deltas of packets that all came, in order and one soon after the other; None for others."""
+    if None in arrivals:
+        return None
+    deltas = [arrivals[0], *map(sub, arrivals[1:], arrivals)]
+    if min(deltas) < 0 or max(deltas) > MAX_SMALL_DELTA:
+        return None
+    return _CHUNK.pack(_SMALL << 13 | len(deltas)) + bytes(deltas)
+
+
 def _encode_deltas(arrivals: tuple[int | None, ...]) -> tuple[list[int], bytes]:
     symbols: list[int] = []
     deltas = bytearray()
@@ -126,7 +143,7 @@ def _encode_deltas(arrivals: tuple[int | None, ...]) -> tuple[list[int], bytes]:
             continue
         delta = arrival - previous
         previous = arrival
-        if 0 <= delta <= 0xFF:
+        if 0 <= delta <= MAX_SMALL_DELTA:
             symbols.append(_SMALL)
             deltas.append(delta)
         elif _fits(delta):
@@ -232,8 +249,10 @@ class ArrivalRecorder:
         """Return the feedback on what came since the last call: none, one, or a few that go in this order."""
         arrivals, self._arrivals = self._arrivals, {}
         reports: list[_Report] = []
+        ticks, converted = 0, 0.0
         for sequence, arrival in arrivals.items():
-            ticks = round(arrival * TICKS_PER_SECOND)
+            if arrival != converted:  # Packets come in batches.
+                ticks, converted = round(arrival * TICKS_PER_SECOND), arrival
             if not self._stretch.add(sequence, ticks) and self._is_confirmed(sequence, ticks):
                 reports += self._stretch.take(MAX_FEEDBACKS - len(reports))
                 self._stretch, self._stray = self._stray, _Stretch()
@@ -279,6 +298,11 @@ class _Stretch:
 
     def add(self, sequence: int, ticks: int) -> bool:
         """False for a number that is too far away to belong here. An empty stretch begins at any."""
+        following = self._highest + 1
+        if sequence == following & 0xFFFF and self._known:  # As nearly always.
+            self._highest = following
+            self._known[following] = ticks
+            return True
         if not self._known:
             self._begin = self._highest = sequence
         number = self._highest + ((sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000)
@@ -292,40 +316,55 @@ class _Stretch:
 
     def take(self, limit: int) -> list[_Report]:
         """Report what came since the last call; what does not fit `limit` reports is forgotten."""
-        numbers = sorted(number for number in self._known if number >= self._begin)
+        known = self._known
+        numbers = self._unreported()
         reports: list[_Report] = []
         while numbers and len(reports) < limit:
             taken = self._count_fitting(numbers)
             reports.append(self._report(numbers[:taken]))
             numbers = numbers[taken:]
         self._begin = self._highest + 1
-        oldest = self._highest - MAX_LATE
-        self._known = {number: ticks for number, ticks in self._known.items() if number >= oldest}
+        if len(known) > 2 * MAX_LATE:
+            oldest = self._highest - MAX_LATE
+            self._known = {number: ticks for number, ticks in known.items() if number >= oldest}
         return reports
+
+    def _unreported(self) -> list[int]:
+        """The numbers that came, from `_begin` on, ascending."""
+        known = self._known
+        span = range(self._begin, self._highest + 1)
+        # Far apart from each other, they are fewer than what lies between them.
+        if len(span) <= len(known):
+            return [number for number in span if number in known]
+        return sorted(number for number in known if number >= self._begin)
 
     def _count_fitting(self, numbers: list[int]) -> int:
         """How many of the numbers, which ascend, go in one report that begins at `_begin`."""
-        previous = self._known[numbers[0]]
-        for index, number in enumerate(numbers[:MAX_RECEIVED]):
-            ticks = self._known[number]
-            if number - self._begin >= MAX_SPAN or not _fits(ticks - previous):
+        ticks = [self._known[number] for number in numbers[:MAX_RECEIVED]]
+        if numbers[len(ticks) - 1] - self._begin < MAX_SPAN and max(ticks) - min(ticks) <= MAX_DELTA:
+            return len(ticks)
+        previous = ticks[0]
+        for index, each in enumerate(ticks):
+            if numbers[index] - self._begin >= MAX_SPAN or not _fits(each - previous):
                 return index
-            previous = ticks
-        return min(len(numbers), MAX_RECEIVED)
+            previous = each
+        return len(ticks)
 
     def _report(self, numbers: list[int]) -> _Report:
-        base = self._begin
-        self._begin = numbers[-1] + 1
-        reference = self._known[numbers[0]] // TICKS_PER_REFERENCE
-        statuses: list[int | None] = [None] * (self._begin - base)
+        known, base = self._known, self._begin
+        self._begin = end = numbers[-1] + 1
+        reference = known[numbers[0]] // TICKS_PER_REFERENCE
+        start = reference * TICKS_PER_REFERENCE
+        if len(numbers) == end - base:
+            return base, reference, tuple([known[number] - start for number in numbers])
+        statuses: list[int | None] = [None] * (end - base)
         for number in numbers:
-            statuses[number - base] = self._known[number] - reference * TICKS_PER_REFERENCE
+            statuses[number - base] = known[number] - start
         return base, reference, tuple(statuses)
 
 
 def _fits(delta: int) -> bool:
-    # 3.1.5: a large delta is a signed 16-bit number.
-    return -0x8000 <= delta <= 0x7FFF
+    return -MAX_DELTA - 1 <= delta <= MAX_DELTA
 
 
 def _malformed(detail: str) -> ParseError:

@@ -26,7 +26,7 @@ from whipway.protocol.rtmp.handshake import ClientHandshake
 from whipway.protocol.rtmp.link import COMMAND_MAX_BYTES, OUT_CHUNK_SIZE, WINDOW_BYTES, Link
 from whipway.protocol.rtmp.messages import Command, Message, MessageType
 
-STEP_TIMEOUT: Final = 10.0
+STEP_TIMEOUT = 10.0
 """Seconds for each answer of the server before it publishes; a webhook behind it may need a few."""
 FLASH_VERSION: Final = "FMLE/3.0 (compatible; Whipway)"
 """Servers know publishers by "FMLE/"."""

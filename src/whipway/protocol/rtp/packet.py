@@ -21,6 +21,15 @@ _unpack_fixed_header = _FIXED_HEADER.unpack_from
 _EXTENSION_HEADER = Struct("!HH")
 _unpack_extension_header = _EXTENSION_HEADER.unpack_from
 
+PLAIN = 0x80
+"""The first byte of a packet that has nothing between its fixed header and its payload, and no padding."""
+EXTENDED = 0x90
+"""The same, but for a header extension."""
+START_BYTES = 19
+unpack_start = Struct("!BBHIIHHBH").unpack_from
+"""The fixed header (marker and payload type together), profile and words of a header extension, and the first
+element of its one-byte form, if that has two bytes: for packets whose first byte says that they are there."""
+
 
 class Packet(NamedTuple):
     """An RTP packet without its padding and CSRC list."""

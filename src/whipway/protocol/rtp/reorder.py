@@ -88,10 +88,16 @@ class ReorderBuffer:
 
     def insert(self, sequence: int, packet: Packet, now: float) -> Sequence[Packet | None]:
         """Take one packet and return those that are now in order; None among them marks a gap."""
-        if sequence == self._next and self._started and not self._waiting:
-            self._next = sequence + 1
+        if self.passes(sequence):
             return (packet,)
         return self._insert_apart(sequence, packet, now)
+
+    def passes(self, sequence: int) -> bool:
+        """Whether this packet is the next one, and none waits: then it counts as inserted and handed on."""
+        if sequence != self._next or self._waiting or not self._started:
+            return False
+        self._next = sequence + 1
+        return True
 
     def expire(self, now: float) -> Sequence[Packet | None]:
         """Give up the gaps that are not worth waiting for any longer; call it at `deadline`.

@@ -350,9 +350,14 @@ class TrackClock:
 
     def _learn_lag(self, lag_us: int, arrival_us: int) -> None:
         most = (arrival_us - self._last_arrival_us) * LAG_DRIFT
+        late = lag_us - self._lag_us
         self._last_arrival_us = arrival_us
-        self._last_late_us = round(lag_us - self._lag_us)
-        self._lag_us += max(-most, min(most, lag_us - self._lag_us))
+        self._last_late_us = round(late)
+        if late > most:
+            late = most
+        elif late < -most:
+            late = -most
+        self._lag_us += late
         if self._least_lag.take(lag_us, arrival_us):
             if self._leads:
                 self._timeline.leader_lagged(self._least_lag)
