@@ -16,7 +16,7 @@ from whipway.media.opus import SAMPLE_RATE
 TOLERANCE_SAMPLES: Final = SAMPLE_RATE * 40 // 1000
 """Nobody notices lips and sound this far apart (ITU-R BT.1359: sound may be 45 ms early)."""
 MAX_REPAIR_SAMPLES: Final = SAMPLE_RATE * 10
-"""A longer hole is a new beginning: no player waits for it, and filling 10 s costs 25 ms of CPU."""
+"""A longer hole is a new beginning: no player waits for it, and it would be 500 frames at once."""
 
 
 class SoundRow:

@@ -2,85 +2,42 @@
 
 The decoder is FFmpeg's own `opus`: it takes mono and stereo, SILK and CELT packets in any order without
 extradata, gives the encoder's sample format, so that nothing is resampled, and costs half of `libopus`. The
-encoder is `aac` with its `fast` coder, which at 128 kbit/s is nearer to the original than `twoloop` and three
-times as fast. PyAV cuts the sound into the encoder's frames of 1024 samples. Everything runs in the caller;
-nothing here waits.
+encoder, by far the dearer part, is in `aac_encoder`; `stereo_encoder` halves its price where sound is mono.
+Everything runs in the caller; nothing here waits.
 
 The AAC timeline is a row of samples whose positions are the times; `sound_row` says how it follows the given
-ones. An encoder's packet names the samples that come out when it is decoded right behind its predecessor, so
-the delay of the codec is in its times already; only the packet before the first sound, which primes decoders,
-is left out.
+ones. Digital silence, sent or put into holes, costs neither decoder nor encoder anything after a moment.
 
 Lost packets are not concealed, which FFmpeg's decoder cannot do: a hole of more than 40 ms becomes silence, a
 smaller one closes up and counts towards the next.
 """
 
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Final
+from typing import Final, Protocol
 
 import av
 
 from whipway.failures import DropReason, ParseError
 from whipway.media.aac import audio_specific_config
-from whipway.media.opus import SAMPLE_RATE
-from whipway.media.sound_row import SoundRow, to_samples, to_us
+from whipway.media.aac_encoder import LAYOUTS, SAMPLE_BYTES, AacEncoder, AacFrame, strict
+from whipway.media.opus import MAX_PACKET_SAMPLES, SAMPLE_RATE
+from whipway.media.sound_row import SoundRow, to_samples
+from whipway.media.stereo_encoder import StereoEncoder
 from whipway.media.unit import AudioFrame
 
-SAMPLE_FORMAT: Final = "fltp"
-LAYOUTS: Final = {1: "mono", 2: "stereo"}
+__all__ = ["AacFrame", "Transcoder"]
 
-SILENCE_SAMPLES: Final = SAMPLE_RATE
-"""Silence is fed in pieces of this size."""
-
-
-@dataclass(frozen=True, slots=True)
-class AacFrame:
-    """One raw AAC frame of 1024 samples."""
-
-    time_us: int
-    """Time of its first sample on the media timeline."""
-    payload: bytes
+ZEROS: Final = bytes(MAX_PACKET_SAMPLES * SAMPLE_BYTES)
+QUIET_PACKETS: Final = 5
+"""So many equal packets decoded to nothing leave a decoder in a state that further ones do not change: what
+fades in it has faded, and the levels it remembers are those of silence."""
 
 
-class AacEncoder:
-    """Samples at positions to AAC frames; survives samples that are not numbers."""
+class _Encoder(Protocol):
+    def encode(self, sound: av.AudioFrame, position: int) -> list[AacFrame]: ...
 
-    def __init__(self, bitrate: int, channels: int) -> None:
-        self._bitrate = bitrate
-        self._channels = channels
-        self._open()
+    def silence(self, samples: int, position: int) -> list[AacFrame]: ...
 
-    def _open(self) -> None:
-        encoder = av.AudioCodecContext.create("aac", "w")
-        encoder.sample_rate = SAMPLE_RATE
-        encoder.layout = LAYOUTS[self._channels]
-        encoder.format = SAMPLE_FORMAT
-        encoder.bit_rate = self._bitrate
-        encoder.time_base = Fraction(1, SAMPLE_RATE)
-        encoder.options = {"aac_coder": "fast"}
-        encoder.open()
-        config = audio_specific_config(SAMPLE_RATE, self._channels)
-        # FFmpeg appends that there is no SBR, which the two bytes in front already mean.
-        assert encoder.extradata is not None and encoder.extradata.startswith(config)
-        self._encoder = encoder
-        self._primed = False
-
-    def encode(self, frame: av.AudioFrame | None, position: int = 0) -> list[AacFrame]:
-        """Encodes samples whose first one stands at `position`; None: what is still inside comes out."""
-        if frame is not None:
-            frame.pts = position
-            frame.time_base = Fraction(1, SAMPLE_RATE)
-        try:
-            packets = self._encoder.encode(frame)
-        except av.FFmpegError as error:
-            # The encoder refuses NaN and infinity, and has lost count of its frames when it does.
-            self._open()
-            raise ParseError(DropReason.OPUS_MALFORMED, str(error)) from None
-        if packets and not self._primed:
-            self._primed = True
-            del packets[0]
-        return [AacFrame(to_us(packet.pts or 0), bytes(packet)) for packet in packets]
+    def flush(self) -> list[AacFrame]: ...
 
 
 class Transcoder:
@@ -90,29 +47,40 @@ class Transcoder:
         """`bitrate` in bits a second; `channels` of the AAC, 1 or 2, whatever the Opus packets have."""
         self.config = audio_specific_config(SAMPLE_RATE, channels)
         """The AudioSpecificConfig of the frames."""
-        self._layout = LAYOUTS[channels]
-        self._encoder = AacEncoder(bitrate, channels)
+        self._encoder: _Encoder = StereoEncoder(bitrate) if channels == 2 else AacEncoder(strict(bitrate, 1))
         decoder = av.AudioCodecContext.create("opus", "r")
         decoder.sample_rate = SAMPLE_RATE
-        decoder.layout = self._layout
+        decoder.layout = LAYOUTS[channels]
         self._decoder = decoder
         self._row = SoundRow()
+        self._quiet = b""
+        """The last packet, if it decoded to nothing, ..."""
+        self._quiet_samples = 0
+        self._quiet_count = 0
+        """... and how many like it came in a row."""
 
     def transcode(self, frame: AudioFrame) -> list[AacFrame]:
         """The AAC frames that this packet completes; their times never decrease.
 
         ParseError(OPUS_MALFORMED) for a packet that is not Opus; the next one's time tells what is missing.
         """
+        payload = frame.payload
         # An empty packet would tell FFmpeg that the stream is over.
-        if not frame.payload:
+        if not payload:
             raise ParseError(DropReason.OPUS_MALFORMED, "no TOC byte")
+        given = to_samples(frame.time_us)
+        if self._quiet_count >= QUIET_PACKETS and payload == self._quiet:
+            return self._place(None, self._quiet_samples, given)
         try:
-            decoded = self._decoder.decode(av.Packet(frame.payload))
+            decoded = self._decoder.decode(av.Packet(payload))
         except av.FFmpegError as error:
+            self._quiet_count = 0
             raise ParseError(DropReason.OPUS_MALFORMED, str(error)) from None
         frames: list[AacFrame] = []
         for sound in decoded:
-            frames += self._place(sound, to_samples(frame.time_us))
+            quiet = _is_quiet(sound)
+            self._note_quiet(payload, sound.samples if quiet else 0)
+            frames += self._place(None if quiet else sound, sound.samples, given)
         return frames
 
     def fill(self, until_us: int, start_us: int) -> list[AacFrame]:
@@ -125,27 +93,30 @@ class Transcoder:
 
     def flush(self) -> list[AacFrame]:
         """The frames still in the encoder. The end: nothing may be transcoded afterwards."""
-        return self._encoder.encode(None)
+        return self._encoder.flush()
 
-    def _place(self, sound: av.AudioFrame, given: int) -> list[AacFrame]:
-        """Encodes the sound where the row wants it, behind silence for what is missing."""
+    def _note_quiet(self, payload: bytes, samples: int) -> None:
+        """What a packet decoded to: so many zeros, or (0) sound."""
+        if not samples:
+            self._quiet_count = 0
+            return
+        self._quiet_count = self._quiet_count + 1 if payload == self._quiet else 1
+        self._quiet, self._quiet_samples = payload, samples
+
+    def _place(self, sound: av.AudioFrame | None, samples: int, given: int) -> list[AacFrame]:
+        """Encode sound (None: silence) where the row wants it, behind silence for what is missing."""
         missing = self._row.admit(given)
         if missing is None:
             return []
-        return self._silence(missing) + self._encode(sound)
+        if sound is None:
+            return self._silence(missing + samples)
+        return self._silence(missing) + self._encoder.encode(sound, self._row.advance(samples))
 
     def _silence(self, samples: int) -> list[AacFrame]:
-        """Encodes so many samples of silence."""
-        frames: list[AacFrame] = []
-        while samples > 0:
-            size = min(samples, SILENCE_SAMPLES)
-            silence = av.AudioFrame(format=SAMPLE_FORMAT, layout=self._layout, samples=size)
-            silence.sample_rate = SAMPLE_RATE
-            for plane in silence.planes:
-                plane.update(bytes(plane.buffer_size))
-            frames += self._encode(silence)
-            samples -= size
-        return frames
+        return self._encoder.silence(samples, self._row.advance(samples)) if samples else []
 
-    def _encode(self, sound: av.AudioFrame) -> list[AacFrame]:
-        return self._encoder.encode(sound, self._row.advance(sound.samples))
+
+def _is_quiet(sound: av.AudioFrame) -> bool:
+    """Digital silence."""
+    size = sound.samples * SAMPLE_BYTES
+    return all(bytes(plane)[:size] == ZEROS[:size] for plane in sound.planes)

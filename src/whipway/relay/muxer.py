@@ -79,6 +79,11 @@ class Muxer:
         return self._pictures.needs_keyframe
 
     @property
+    def transcodes(self) -> bool:
+        """Whether sound that is pushed now goes through an encoder, which takes its time."""
+        return self._sound.transcodes
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Width and height of the picture, once known."""
         sps = self._pictures.sps

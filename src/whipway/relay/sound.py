@@ -123,6 +123,8 @@ class Sound:
         """`make_transcoder` gets a bitrate in bits a second."""
         self.formats: tuple[AudioFormat, ...] = ()
         """Those wanted, each once."""
+        self.transcodes = False
+        """Whether any encoding is AAC."""
         self._make_transcoder = make_transcoder
         self._drops = drops
         self._encodings: dict[AudioFormat, Encoding] = {}
@@ -132,12 +134,14 @@ class Sound:
         self.formats = tuple(sorted(set(formats)))
         for audio in self._encodings.keys() - set(formats):
             del self._encodings[audio]
+        self._note_encodings()
 
     def open(self, start_us: int) -> list[AudioFormat]:
         """Make the encodings that are wanted and not there yet; their silence begins at `start_us`."""
         opened = [audio for audio in self.formats if audio not in self._encodings]
         for audio in opened:
             self._encodings[audio] = self._make_encoding(audio, start_us)
+        self._note_encodings()
         return opened
 
     def header(self, audio: AudioFormat) -> bytes:
@@ -156,6 +160,9 @@ class Sound:
     def flush(self) -> list[SoundBody]:
         """What the encoders still hold, at the end of the session."""
         return self._collect(lambda encoding: encoding.flush())
+
+    def _note_encodings(self) -> None:
+        self.transcodes = any(audio.codec is AudioCodec.AAC for audio in self._encodings)
 
     def _make_encoding(self, audio: AudioFormat, start_us: int) -> Encoding:
         if audio.codec is AudioCodec.OPUS:

@@ -10,9 +10,13 @@ import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.media.sounds import frame_of
 
 from whipway.failures import DropReason, ParseError
-from whipway.media.transcoder import AacEncoder, AacFrame, Transcoder
+from whipway.media import transcoder as transcoder_module
+from whipway.media.opus import SILENCE, STEREO
+from whipway.media.stereo_encoder import StereoEncoder
+from whipway.media.transcoder import AacFrame, Transcoder
 from whipway.media.unit import AudioFrame
 
 RATE = 48_000
@@ -480,17 +484,108 @@ def test_any_bytes_transcode_or_raise(hostile: Transcoder, payload: bytes):
         assert error.reason == DropReason.OPUS_MALFORMED
 
 
-def test_the_encoder_survives_samples_that_are_not_numbers():
-    encoder = AacEncoder(128_000, 2)
-    wave = array("f", map(tone(440), range(1024)))
-    nothing = array("f", [math.nan] * 1024)
+# Silence, and sound of one channel, for less.
 
-    def feed(samples: array, position: int) -> list[int]:
-        aac = [encoder.encode(sound_frame(samples, 2), position + 1024 * number) for number in range(4)]
-        return [frame.time_us for frames in aac for frame in frames]
 
-    assert feed(wave, 0) == [0, 21_333]
-    with pytest.raises(ParseError) as error:
-        feed(nothing, 4096)
-    assert error.value.reason == DropReason.OPUS_MALFORMED
-    assert feed(wave, 480_000) == [10_000_000, 10_021_333]
+class Watched:
+    """A decoder that counts."""
+
+    def __init__(self, decoder: av.AudioCodecContext) -> None:
+        self._decoder = decoder
+        self.runs = 0
+
+    def decode(self, packet: av.Packet) -> list[av.AudioFrame]:
+        self.runs += 1
+        return self._decoder.decode(packet)
+
+
+def speech(packets: int, channels: int) -> list[bytes]:
+    return opus(tone(300), packets, channels=channels, bitrate=14_000 * channels, application="voip")
+
+
+QUIET = {
+    "stereo": (SILENCE, 2),
+    "mono": (bytes((SILENCE[0] & ~STEREO, *SILENCE[1:])), 1),
+    "nothing": (b"\xfc", 2),
+}
+"""Packets of digital silence, and the channels of those around them. In SILK there is no such."""
+
+
+@pytest.mark.parametrize(("packet", "channels"), QUIET.values(), ids=QUIET)
+@pytest.mark.parametrize("kind", ["music", "speech"])
+def test_silence_is_not_even_decoded(
+    packet: bytes, channels: int, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    sounds = speech(20, channels) if kind == "speech" else opus(tone(440), 20, channels)
+    sent = frames([*sounds[:10], *[packet] * 200, *sounds[10:]])
+    out = []
+    for count in (transcoder_module.QUIET_PACKETS, 1000):
+        monkeypatch.setattr(transcoder_module, "QUIET_PACKETS", count)
+        transcoder = Transcoder(bitrate=128_000)
+        decoder = Watched(transcoder._decoder)
+        transcoder._decoder = decoder  # type: ignore[assignment]
+        out.append(run(transcoder, sent))
+        assert decoder.runs < 50 if count < 200 else decoder.runs == 220
+    assert out[0] == out[1]
+
+
+def test_silence_of_different_packets_is_decoded():
+    transcoder = Transcoder(bitrate=128_000)
+    decoder = Watched(transcoder._decoder)
+    transcoder._decoder = decoder  # type: ignore[assignment]
+    packets = [packet for packet, _ in QUIET.values()]
+    aac = run(transcoder, frames(packets * 20))
+    assert decoder.runs == len(packets) * 20
+    assert len(aac) == math.ceil(len(packets) * 20 * PACKET / 1024)
+    assert not any(map(any, decode_aac(transcoder, aac)))
+
+
+def test_a_packet_that_is_refused_ends_the_silence():
+    transcoder = Transcoder(bitrate=128_000)
+    decoder = Watched(transcoder._decoder)
+    transcoder._decoder = decoder  # type: ignore[assignment]
+    silence = frames([SILENCE] * 50)
+    run_all = [transcoder.transcode(frame) for frame in silence[:25]]
+    assert decoder.runs < 10 and len(run_all) == 25
+    with pytest.raises(ParseError):
+        transcoder.transcode(AudioFrame(0, b"\x03", silence[25].time_us))
+    runs = decoder.runs
+    transcoder.transcode(silence[26])
+    assert decoder.runs == runs + 1
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_one_channel_is_encoded_as_long_as_there_is_no_other(music: list[bytes], channels: int):
+    """Whether packets say so or not; the configuration never changes."""
+    transcoder = Transcoder(bitrate=128_000)
+    mono = opus(tone(440), 25, channels=channels)
+    aac = [frame for packet in frames(mono) for frame in transcoder.transcode(packet)]
+    assert isinstance(transcoder._encoder, StereoEncoder)
+    assert transcoder._encoder._both is None
+    payloads = wide(25)
+    aac += run(transcoder, frames(payloads, START_US + 25 * PACKET_US))
+    assert transcoder._encoder._single is None
+    assert_row(aac)
+    left, right = decode_aac(transcoder, aac)
+    assert left[: 20 * PACKET] == right[: 20 * PACKET]
+    assert level(left, 30 * PACKET, 45 * PACKET) == pytest.approx(0.28, abs=0.02)
+    assert level(right, 30 * PACKET, 45 * PACKET) == pytest.approx(0.14, abs=0.02)
+
+
+def wide(packets: int) -> list[bytes]:
+    """Opus packets with a tone in the left channel and another one, half as loud, in the right."""
+    encoder = av.AudioCodecContext.create("libopus", "w")
+    encoder.sample_rate = RATE
+    encoder.layout = "stereo"
+    encoder.format = "flt"
+    encoder.bit_rate = 128_000
+    payloads: list[bytes] = []
+    for number in range(packets):
+        rows = [
+            array("f", (sound(number * PACKET + index) for index in range(PACKET)))
+            for sound in (tone(440), tone(700, 0.2))
+        ]
+        frame = frame_of(*rows)
+        frame.pts = number * PACKET
+        payloads += [bytes(packet) for packet in encoder.encode(frame)]
+    return payloads[:packets]

@@ -57,14 +57,14 @@ def sounds() -> list[bytes]:
 
 def test_the_stream_begins_with_metadata_and_both_headers(pictures, sounds):
     muxer = make_muxer()
-    assert muxer.size is None
+    assert muxer.size is None and not muxer.transcodes
     tags = push_all(muxer, [*units(pictures), *frames(sounds)])
     assert kinds(tags)[:4] == [METADATA, AUDIO_HEADER, VIDEO_HEADER, KEYFRAME]
     assert {METADATA, AUDIO_HEADER, VIDEO_HEADER}.isdisjoint(kinds(tags)[4:])
     assert SOUND in kinds(tags)
     assert kinds(of_kind(TagKind.VIDEO, tags)) == [KEYFRAME, PICTURE, PICTURE] * 2
     assert [tag.timestamp_ms for tag in tags[:4]] == [0, 0, 0, 0]
-    assert muxer.size == (320, 180)
+    assert muxer.size == (320, 180) and muxer.transcodes
 
 
 def test_metadata_describes_both_tracks(pictures, sounds):

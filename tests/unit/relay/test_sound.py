@@ -99,6 +99,19 @@ def test_one_transcoder_for_each_bitrate_and_none_for_opus(sounds: list[bytes]):
     assert by_format[AAC] == by_format[AAC_BETTER] > 40
 
 
+def test_whether_anything_is_transcoded():
+    sound = Sound(lambda bitrate: Transcoder(bitrate=bitrate), Counter())
+    sound.set_formats([AAC, OPUS])
+    # Wanted, but not made yet.
+    assert not sound.transcodes
+    sound.open(START_US)
+    assert sound.transcodes
+    sound.set_formats([OPUS])
+    assert not sound.transcodes
+    sound.set_formats([])
+    assert not sound.transcodes
+
+
 def test_what_nobody_wants_is_gone_and_comes_back_anew(sounds: list[bytes]):
     sound = make_sound(AAC, OPUS)
     before = push(sound, *(packet(payload, 20 * number) for number, payload in enumerate(sounds[:10])))

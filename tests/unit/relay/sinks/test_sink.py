@@ -197,8 +197,8 @@ def test_nothing_comes_after_the_end(step: Step) -> None:
 
 def test_a_new_sink_wants_a_connection_and_a_key_frame() -> None:
     wire = at_opening()
-    assert wire.events == [OpenConnection(), KeyframeWanted()]
-    assert wire.sink.state is SinkState.CONNECTING
+    assert wire.events == [OpenConnection(), KeyframeWanted()] and not wire.sink.has_events
+    assert wire.sink.state is wire.sink.standing.state is SinkState.CONNECTING
     assert wire.sink.deadline() is None
     assert wire.describe() == {
         "state": "connecting",
@@ -402,7 +402,7 @@ def test_a_publishing_sink_says_how_it_fares() -> None:
     assert described["publishing_for"] == 5.25
     assert described["since_progress"] == 0.25
     assert described["frames"] == 126
-    assert described["bytes"] == wire.sent
+    assert described["bytes"] == wire.sink.bytes_arrived == wire.sent
     assert 5000 < described["bitrate"] < 50_000
 
 
