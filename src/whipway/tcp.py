@@ -48,25 +48,39 @@ Machine = TypeVar("Machine", bound=StreamMachine)
 
 
 class Timer:
-    """Calls back when a machine's deadline has come. To be set anew after each use of the machine."""
+    """Calls back when a machine's deadline has come. To be set anew after each use of the machine.
+
+    Deadlines are mostly put off. The loop's timer stays for that: what comes too early waits on.
+    """
 
     def __init__(self, on_time: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_time = on_time
-        self._deadline: float | None = None
+        self._deadline = 0.0
+        self._fires_at = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, deadline: float | None) -> None:
         """Wait for that moment of the loop's clock, and no other; None: for nothing."""
-        if deadline == self._deadline:
-            return
+        if deadline is not None:
+            self._deadline = deadline
+            if self._handle is not None and self._fires_at <= deadline:
+                return
         if self._handle is not None:
             self._handle.cancel()
-        self._deadline = deadline
-        self._handle = None if deadline is None else self._loop.call_at(deadline, self._fire)
+            self._handle = None
+        if deadline is not None:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._fires_at = self._deadline
+        self._handle = self._loop.call_at(self._deadline, self._fire)
 
     def _fire(self) -> None:
-        self._handle = self._deadline = None
+        if self._deadline > self._fires_at:
+            self._wait()
+            return
+        self._handle = None
         self._on_time()
 
 

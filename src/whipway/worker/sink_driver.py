@@ -101,7 +101,8 @@ class SinkDriver:
         What comes of that is reported in the event loop's next turn, not to who is just describing.
         """
         self._note_progress(self._loop.time())
-        self._loop.call_soon(self._drain_by_itself)
+        if self.machine.has_events:
+            self._loop.call_soon(self._drain_by_itself)
 
     def close(self) -> None:
         """End the publish politely and the connection after it. Nothing is reported afterwards."""

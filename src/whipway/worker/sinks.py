@@ -142,14 +142,15 @@ class BroadcastSink:
 
     def load(self) -> SinkLoad:
         """What the server takes at this moment, and what waits for it."""
-        waiting = 0
+        # A few times a second for every sink: not by way of `describe`.
+        handed_over = 0
         if self._driver is not None:
             self._driver.note_progress()
-            waiting = self._driver.waiting_bytes
-        facts = self._machine.describe(self._loop.time())
-        is_publishing = self._machine.state is SinkState.PUBLISHING
+            handed_over = self._driver.waiting_bytes
+        machine = self._machine
+        waiting, is_publishing = machine.waiting, machine.state is SinkState.PUBLISHING
         return SinkLoad(
-            self.id, is_publishing, facts["queue_ms"], facts["queue_bytes"] + waiting, facts["bytes"]
+            self.id, is_publishing, waiting.ms, waiting.bytes + handed_over, machine.bytes_arrived
         )
 
     def start(self, headers: Sequence[Tag], on_event: Callable[[DriverEvent], None]) -> None:

@@ -24,6 +24,7 @@ from whipway.relay.sinks.events import (
 from whipway.relay.sinks.hold import Hold
 from whipway.relay.sinks.sound_choice import OPUS_FOUR_CC, AudioChoice, SoundChoice
 from whipway.relay.sinks.standing import Failure, SinkChanged, SinkState, Standing, Step, seconds
+from whipway.relay.sinks.tag_queue import TagQueue
 from whipway.relay.sinks.traffic import Traffic
 from whipway.relay.tags import AudioFormat, Tag
 
@@ -178,6 +179,11 @@ class Sink:
             case Step.WAITING if now >= self._due:
                 self._try_again(now)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether something happened since the last call of `events`."""
+        return bool(self._events)
+
     def events(self) -> list[SinkEvent]:
         """What happened since the last call."""
         events, self._events = self._events, []
@@ -216,6 +222,17 @@ class Sink:
         """The sound that it wants now."""
         return self._sound.format
 
+    @property
+    def waiting(self) -> TagQueue | Hold:
+        """What the server has not been given yet: how many `ms` of the stream, and `bytes` of memory."""
+        attempt = self._attempt
+        return attempt.queue if attempt is not None and attempt.has_begun else self._hold
+
+    @property
+    def bytes_arrived(self) -> int:
+        """What the server's TCP has acknowledged, over all connections."""
+        return self._traffic.bytes
+
     def push(self, tags: Sequence[Tag], now: float) -> None:
         """Take the session's next tags, of which those in other formats of sound are for other sinks."""
         if self._standing.is_over:
@@ -237,8 +254,8 @@ class Sink:
 
     def describe(self, now: float) -> dict[str, Any]:
         """Plain data for the API. `bytes` and `bitrate` are of what the server's TCP has acknowledged."""
-        attempt, progress = self._attempt, self._last_progress
-        waiting = attempt.queue if attempt is not None and attempt.has_begun else self._hold
+        progress = self._last_progress
+        waiting = self.waiting
         return {
             **self._standing.describe(now),
             **self._traffic.describe(now),

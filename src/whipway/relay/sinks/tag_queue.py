@@ -15,7 +15,7 @@ from whipway.relay.tags import Tag, TagKind
 
 MAX_QUEUE_MS: Final = 3_000
 """How old a picture may become here: more behind is no live stream any more."""
-MAX_QUEUE_BYTES: Final = 8 * 1024 * 1024
+MAX_QUEUE_BYTES = 8 * 1024 * 1024
 """Three seconds of 22 Mbit/s."""
 MAX_SOUND_MS: Final = 15_000
 """A server that does not even take the sound is to be left. Longer than a stall may last, so that one that
