@@ -31,6 +31,10 @@ class RunningServer:
             "http.port": "0",
             "media.port": "0",
             "rtmp.port": "0",
+            # One process is quicker to start, and most that is tried here is the same with several.
+            "workers": "0",
+            # How busy this machine is must not decide on who gets in.
+            "session.max_worker_load": "0",
             "database.url": "sqlite://",
             # RTMP servers of tests listen here as well.
             "egress.allow": "127.0.0.1",

@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,6 +22,8 @@ from tests.peers import opus, x264
 from tests.peers.udp_client import UdpClient
 from tests.peers.whip_client import WhipClient
 
+from whipway.protocol.dtls import DtlsClosed
+
 RATE = 25
 GROUP = 25
 """Pictures from one key frame to the next: a second."""
@@ -30,7 +32,7 @@ ACCESS_UNITS = 500
 OPUS_PACKETS = 200
 PACKET_SECONDS = 0.02
 CONNECT_TIMEOUT = 10.0
-REQUEST_TIMEOUT = 5.0
+REQUEST_TIMEOUT = 15.0
 DROPPED_NALS = (9, 12)
 """Access unit delimiters and filler data, which have no place in FLV."""
 
@@ -68,6 +70,7 @@ class SteadyPublisher:
         self.answer = answer
         self.sent: list[bytes] = []
         self._machine = machine
+        self._is_closed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -94,14 +97,21 @@ class SteadyPublisher:
         goal = len(self.sent) + round(seconds * RATE)
         wait_until(lambda: len(self.sent) >= goal, seconds + CONNECT_TIMEOUT, "pictures sent")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server has said goodbye (close_notify)."""
+        self._is_closed |= any(isinstance(event, DtlsClosed) for event in self._machine.events())
+        return self._is_closed
+
     def start(self) -> None:
         """Connect, and begin to send."""
         self._thread.start()
         wait_until(lambda: self.sent, CONNECT_TIMEOUT, "the first picture")
 
     def stop(self) -> None:
-        """End the session politely."""
-        request(self.session_url, "DELETE")
+        """End the session politely, if the server is still there."""
+        with suppress(OSError):
+            request(self.session_url, "DELETE")
         self._stop.set()
         self._thread.join()
 

@@ -526,6 +526,89 @@ def test_tags_are_text(console: Console, api: Api) -> None:
         expect(page).to_have_title("Streams · Whipway")
 
 
+def worker(number: int, **changes: Any) -> dict[str, Any]:
+    """One as the API has it, at work."""
+    members = {"id": number, "state": "running", "process_id": 4000 + number, "port": 8200 + number}
+    members |= {"restarts": 0, "lost_sessions": 0, "sessions": 12, "bitrate_in": 25_130_000}
+    members |= {"bytes_in": 1, "bytes_out": 1, "loop_lag_ms": 1.44, "cpu_percent": 31.4, "drops": {}}
+    return members | changes
+
+
+AWAY = dict.fromkeys(
+    ("sessions", "bitrate_in", "bytes_in", "bytes_out", "loop_lag_ms", "cpu_percent", "drops")
+)
+"""What nobody knows of a worker that cannot be asked."""
+WORKERS = [
+    worker(0),
+    worker(1, cpu_percent=74, state="draining"),
+    worker(2, cpu_percent=93.4, restarts=1, lost_sessions=3, bitrate_in=1_234_000_000, sessions=1044),
+    worker(3, state="starting", process_id=None, restarts=2, lost_sessions=13, **AWAY),
+    worker(4, state="starting", **AWAY),
+    worker(5, **AWAY),
+]
+
+
+def tell_of(page: Page, workers: list[dict[str, Any]] | None) -> None:
+    """Have the page hear this of workers from now on; None: that nobody can say."""
+    status, body = (503, "{}") if workers is None else (200, json.dumps({"items": workers}))
+    page.route("**/v1/workers", lambda route: route.fulfill(status=status, body=body))
+
+
+def test_each_worker_is_shown_as_it_is(console: Console) -> None:
+    with console.page("/streams") as page:
+        tell_of(page, WORKERS)
+        page.get_by_role("link", name="Live", exact=True).first.click()
+        panel = page.get_by_role("region", name="Media workers")
+        cards = panel.get_by_role("listitem")
+        expect(panel).to_contain_text("3 of 6 running")
+        expect(cards).to_contain_text(
+            ["Running", "Draining", "Running", "Starting anew", "Starting", "Does not answer"]
+        )
+        expect(cards.nth(0)).to_contain_text("Port 8200, process 4000")
+        for words in ("31 %", "Sessions12", "25.1 Mbit/s", "1.4 ms", "Restarts0", "Sessions lost0"):
+            expect(cards.nth(0)).to_contain_text(words)
+        for words in ("Port 8203, no process", "Sessions–", "Restarts2", "Sessions lost13"):
+            expect(cards.nth(3)).to_contain_text(words)
+        loads = [panel.get_by_role("meter", name=f"CPU of worker {each}") for each in (0, 2, 3)]
+        for load, value, words in zip(loads, ("31", "93", "0"), ("31 %", "93 %", "Not known"), strict=True):
+            expect(load).to_have_attribute("aria-valuenow", value)
+            expect(load).to_have_attribute("aria-valuetext", words)
+
+        # It changes by itself, and who listens hears of it.
+        tell_of(page, [worker(0, state="starting", lost_sessions=1, **AWAY), *WORKERS[1:3]])
+        expect(cards).to_have_count(3, timeout=TIMEOUT_MS)
+        expect(cards.nth(0)).to_contain_text("Starting anew")
+        expect(panel).to_contain_text("2 of 3 running")
+        expect(page.locator("#news")).to_have_text("Worker 0: Starting anew")
+        tell_of(page, None)
+        expect(panel).to_contain_text("what is shown here is old", timeout=TIMEOUT_MS)
+        expect(cards).to_have_count(3)
+        tell_of(page, WORKERS)
+        expect(cards).to_have_count(6, timeout=TIMEOUT_MS)
+        expect(panel).not_to_contain_text("is old")
+
+
+def test_workers_that_keep_one_waiting_keep_nothing_else(console: Console) -> None:
+    with console.page("/streams") as page:
+        page.route("**/v1/workers", lambda _: None)
+        page.get_by_role("link", name="Live", exact=True).first.click()
+        heading(page, "Live")
+        expect(page.locator(".tile-number").first).to_have_text(re.compile(r"\d"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_workers_are_readable_and_have_names(console: Console, scheme: str, size: tuple[int, int]) -> None:
+    with console.page("/streams", size=size, color_scheme=scheme) as page:
+        tell_of(page, WORKERS)
+        page.goto("/")
+        expect(page.get_by_text("Worker 5")).to_be_visible()
+        page.wait_for_timeout(400)
+        assert page.evaluate(LOW_CONTRASTS) == []
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
 VIEWS = ["/", "/streams", "/create", "/sessions", "/settings"]
 
 

@@ -15,10 +15,12 @@ from tests.interop.chromium import TIMEOUT_MS, PublishingPage, chromium
 from tests.interop.processes import Program, running, wait_until
 from tools.server import RunningServer
 
+from whipway.pool.standing import WORKER_LOST
 from whipway.relay.sinks.backoff import POLICIES
 from whipway.session.events import EndReason
 from whipway.session.traffic_light import SLOW_SENTENCE, TOO_MUCH
 from whipway.session.warnings import WarningCode
+from whipway.streams.sessions import LOST
 
 pytestmark = pytest.mark.interop
 
@@ -625,7 +627,9 @@ def test_who_listens_hears_no_figures(modules: Page) -> None:
     assert first["topic"] == second["topic"]
 
 
-@pytest.mark.parametrize("reason", [*EndReason, "unpublished", "stopped", "locked", "restart"])
+@pytest.mark.parametrize(
+    "reason", [*EndReason, "unpublished", "stopped", "locked", "restart", LOST, WORKER_LOST]
+)
 def test_there_are_words_for_every_end(modules: Page, reason: str) -> None:
     words = modules.evaluate(WORDS, ["state_words", "endWords", reason])
     assert " " in words

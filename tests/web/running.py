@@ -11,7 +11,13 @@ from whipway.config import load_settings
 from whipway.gateway import Gateway
 
 GET_ENDLESS = b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n"
-FREE_PORTS = {"http.port": "0", "media.port": "0", "rtmp.port": "0", "database.url": "sqlite://"}
+FREE_PORTS = {
+    "http.port": "0",
+    "media.port": "0",
+    "rtmp.port": "0",
+    "database.url": "sqlite://",
+    "workers": "0",
+}
 
 
 class RunningGateway:

@@ -21,15 +21,14 @@ from starlette.types import ASGIApp
 from tests.peers.rtmp_client import HOST
 
 from whipway.config import Settings
-from whipway.gateway import Gateway
+from whipway.gateway import Gateway, media_workers
 from whipway.gateway import gateway as gateway_module
-from whipway.gateway import parts as parts_module
+from whipway.pool.pool import WorkerPool
 from whipway.streams.access.admission import Admission
 from whipway.streams.access.key_tokens import KeyTokens
 from whipway.streams.sessions import SessionDirectory
 from whipway.web.services import Services
 from whipway.worker.egress import EgressPolicy
-from whipway.worker.link import LocalLink
 from whipway.worker.worker import Worker
 
 OFFERS = Path(__file__).parents[1] / "data" / "offers"
@@ -50,18 +49,21 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "database": {"url": SecretStr("sqlite://")},
     # Where tests listen, and what only looks like the world.
     "egress": {"allow": ["public", "127.0.0.0/8", "::1"]},
-    "session": {"max_sessions": 20},
+    # How busy the machine is must not decide on an answer.
+    "session": {"max_sessions": 20, "max_worker_load": 0.0},
 }
 """What differs from a server's own defaults, where a test's settings do not say it."""
 
 
 def complete(given: Settings) -> Settings:
     """The settings of a test, on free ports; without authentication unless they speak of it."""
-    sections = {}
+    sections: dict[str, Any] = {}
     for name, defaults in DEFAULTS.items():
         section = getattr(given, name)
         missing = {key: value for key, value in defaults.items() if key not in section.model_fields_set}
         sections[name] = section.model_copy(update=missing)
+    if "workers" not in given.model_fields_set:
+        sections["workers"] = 0
     if "auth" not in given.model_fields_set:
         sections["auth"] = given.auth.model_copy(update={"enabled": "off"})
     return given.model_copy(update=sections)
@@ -118,12 +120,12 @@ class Served:
         """Start the gateway."""
         with (
             patch.object(gateway_module, "HttpServer", PlayedHttpServer),
-            patch.object(parts_module, "EgressPolicy", partial(EgressPolicy, resolve=resolve)),
+            patch.object(media_workers, "EgressPolicy", partial(EgressPolicy, resolve=resolve)),
         ):
             await self.gateway.start()
         gateway: Any = self.gateway
-        self.link: LocalLink = gateway._parts.link
-        self.worker: Worker = gateway._parts.worker
+        self.pool: WorkerPool = gateway._parts.workers
+        self.worker: Worker = gateway._parts.workers.members[0].worker
         self.directory: SessionDirectory = gateway._parts.sessions
         self.services: Services = gateway.services
         self.app: FastAPI = gateway._https[0].app

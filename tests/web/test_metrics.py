@@ -17,8 +17,11 @@ from tests.web.v1.studio import publishing_by_rtmp, sends_picture
 
 from whipway import __version__
 from whipway.config import Settings
+from whipway.pool.standing import WorkerStanding
 from whipway.streams.records import Role, StreamState
-from whipway.web.metrics import SINK_STATES, metric_families
+from whipway.streams.sessions import SessionDirectory
+from whipway.web.metrics import metric_families
+from whipway.web.worker_metrics import SINK_STATES
 from whipway.worker.messages import WorkerDescribed
 from whipway.worker.totals import COUNTS
 
@@ -65,12 +68,16 @@ async def test_a_server_at_rest(served: Served) -> None:
     assert value(values, "worker_cpu_seconds_total", worker="0") > 0
     for state in StreamState:
         assert value(values, "streams", state=state) == 0
+    assert value(values, "worker_up", worker="0") == 1
+    assert value(values, "worker_restarts_total", worker="0") == 0
+    assert value(values, "worker_cpu_ratio", worker="0") >= 0
+    assert value(values, "sessions_ended_total", worker="0", reason="worker_lost") == 0
     for state in SINK_STATES:
-        assert value(values, "sinks", state=state) == 0
+        assert value(values, "sinks", worker="0", state=state) == 0
     for kind in ("video", "audio"):
-        assert value(values, "received_frames_total", kind=kind) == 0
+        assert value(values, "received_frames_total", worker="0", kind=kind) == 0
     for name in ("received_bytes", "sent_bytes", "sent_frames", "sessions_started", "sink_reconnects"):
-        assert value(values, f"{name}_total") == 0
+        assert value(values, f"{name}_total", worker="0") == 0
 
 
 async def test_streams_are_counted_by_state(served: Served) -> None:
@@ -96,25 +103,26 @@ async def test_values_move_with_a_stream(served: Served) -> None:
         await publisher.sends_media()
         await sends_picture(publisher)
         async with asyncio.timeout(5):
-            while value(values := await scrape(served.http), "sinks", state="publishing") != 1:
+            while value(values := await scrape(served.http), "sinks", worker="0", state="publishing") != 1:
                 pass
-        assert value(values, "sessions", worker="0") == value(values, "sessions_started_total") == 1
-        assert value(values, "received_packets_total") >= 2
-        assert value(values, "received_bytes_total") > 0
-        assert value(values, "received_frames_total", kind="audio") == 1
-        assert value(values, "received_frames_total", kind="video") == 1
+        assert value(values, "sessions", worker="0") == 1
+        assert value(values, "sessions_started_total", worker="0") == 1
+        assert value(values, "received_packets_total", worker="0") >= 2
+        assert value(values, "received_bytes_total", worker="0") > 0
+        assert value(values, "received_frames_total", worker="0", kind="audio") == 1
+        assert value(values, "received_frames_total", worker="0", kind="video") == 1
         async with asyncio.timeout(5):
-            while not value(during := await scrape(served.http), "sent_frames_total"):
+            while not value(during := await scrape(served.http), "sent_frames_total", worker="0"):
                 pass
         await served.http.delete(publisher.path)
     after = await scrape(served.http)
-    assert value(after, "sessions", worker="0") == value(after, "sinks", state="publishing") == 0
-    assert value(after, "sessions_ended_total", reason="deleted") == 1
+    assert value(after, "sessions", worker="0") == value(after, "sinks", worker="0", state="publishing") == 0
+    assert value(after, "sessions_ended_total", worker="0", reason="deleted") == 1
     # What is over still counts.
     for key, before in during.items():
         if key[0].endswith("_total"):
             assert after[key] >= before, key
-    assert value(after, "sessions_started_total") == 1
+    assert value(after, "sessions_started_total", worker="0") == 1
 
 
 async def test_without_a_database_all_but_the_streams_is_told(
@@ -126,7 +134,7 @@ async def test_without_a_database_all_but_the_streams_is_told(
     monkeypatch.setattr(served.services.streams, "counts", fail)
     values = await scrape(served.http)
     assert value(values, "sessions", worker="0") == 0
-    assert value(values, "received_bytes_total") == 0
+    assert value(values, "received_bytes_total", worker="0") == 0
     assert not [name for name, _ in values if name == "whipway_streams"]
 
 
@@ -140,30 +148,74 @@ def described(**changes: Any) -> WorkerDescribed:
         "loop_lag": 0.25,
         "cpu_seconds": 2.5,
         "cpu_load": 0.5,
+        "bitrate": 2_000_000.0,
     }
     return WorkerDescribed(**members | changes)
 
 
-def test_workers_are_added_up() -> None:
-    values: Values = {}
-    workers = [described(), described(sessions=4, cpu_seconds=7.0)]
-    for family in metric_families(workers, {StreamState.LIVE: 7}):
-        values |= {(each.name, frozenset(each.labels.items())): each.value for each in family.samples}
+def standing(
+    number: int, words: WorkerDescribed | None, *, restarts: int = 0, lost: int = 0
+) -> WorkerStanding:
+    state = "running" if words else "starting"
+    return WorkerStanding(
+        number=number,
+        state=state,
+        process_id=100 + number if words else 0,
+        port=8200 + number,
+        restarts=restarts,
+        lost_sessions=lost,
+        described=words,
+    )
+
+
+def told(workers: list[WorkerStanding]) -> Values:
+    families = metric_families(workers, {StreamState.LIVE: 7})
+    return {
+        (each.name, frozenset(each.labels.items())): each.value
+        for family in families
+        for each in family.samples
+    }
+
+
+def test_each_worker_counts_for_itself() -> None:
+    other = described(sessions=4, cpu_seconds=7.0, cpu_load=0.75)
+    values = told([standing(0, described()), standing(1, other)])
+    for worker in ("0", "1"):
+        assert value(values, "worker_up", worker=worker) == 1
+        assert value(values, "worker_restarts_total", worker=worker) == 0
+        assert value(values, "drops_total", worker=worker, reason="late") == 3
+        assert value(values, "drops_total", worker=worker, reason="not_stun") == 5
+        assert value(values, "sinks", worker=worker, state="failed") == 1
+        assert value(values, "sinks", worker=worker, state="retrying") == 0
+        assert value(values, "sessions_ended_total", worker=worker, reason="silence") == 1
+        assert value(values, "sessions_ended_total", worker=worker, reason="worker_lost") == 0
+        assert value(values, "received_bytes_total", worker=worker) == 1
+        assert value(values, "sessions_started_total", worker=worker) == 3
     assert value(values, "sessions", worker="0") == 1 and value(values, "sessions", worker="1") == 4
     assert value(values, "worker_loop_lag_seconds", worker="1") == 0.25
     assert value(values, "worker_cpu_seconds_total", worker="1") == 7
-    assert value(values, "drops_total", reason="late") == 6
-    assert value(values, "drops_total", reason="not_stun") == 10
-    assert value(values, "sinks", state="failed") == 2 and value(values, "sinks", state="retrying") == 0
-    assert value(values, "sessions_ended_total", reason="silence") == 2
-    assert value(values, "received_bytes_total") == 2 and value(values, "sessions_started_total") == 6
+    assert value(values, "worker_cpu_ratio", worker="1") == 0.75
     assert value(values, "streams", state="live") == 7
 
 
+def test_of_a_worker_that_is_away_only_what_is_known_without_it() -> None:
+    values = told([standing(0, described()), standing(3, None, restarts=2, lost=5)])
+    of_it = {
+        (name, frozenset(labels - {("worker", "3")})): each
+        for (name, labels), each in values.items()
+        if ("worker", "3") in labels
+    }
+    assert of_it == {
+        ("whipway_worker_up", frozenset()): 0,
+        ("whipway_worker_restarts_total", frozenset()): 2,
+        ("whipway_sessions_ended_total", frozenset({("reason", "worker_lost")})): 5,
+    }
+
+
 def test_every_count_of_a_worker_is_told() -> None:
-    families = [*metric_families([described(totals=described().totals | dict.fromkeys(COUNTS, 77))], {})]
-    told = [sample.value for family in families for sample in family.samples]
-    assert told.count(77) == len(COUNTS)
+    totals = {**described().totals, **dict.fromkeys(COUNTS, 77)}
+    values = told([standing(0, described(totals=totals))])
+    assert list(values.values()).count(77) == len(COUNTS)
 
 
 # Who may read them
@@ -196,6 +248,12 @@ async def test_who_may_read_metrics(access: str, http: dict[str, Any], needs_key
 
 # Health
 
+CHECKS = ("database", "workers", "accepting")
+
+
+def not_ready(what: str) -> dict[str, Any]:
+    return {"ready": False, "checks": {check: check != what for check in CHECKS}}
+
 
 async def test_health(served: Served) -> None:
     answer = await served.http.get("/healthz")
@@ -207,7 +265,20 @@ async def test_health(served: Served) -> None:
 async def test_readiness(served: Served) -> None:
     answer = await served.http.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "checks": {"database": True, "accepting": True}}
+    assert answer.json() == {"ready": True, "checks": dict.fromkeys(CHECKS, True)}
+
+
+async def test_a_server_without_workers_is_not_ready(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def describe_workers(*_: object) -> list[WorkerStanding]:
+        return workers
+
+    monkeypatch.setattr(SessionDirectory, "describe_workers", describe_workers)
+    workers = [standing(0, None, restarts=1), standing(1, None)]
+    answer = await served.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == not_ready("workers")
+    workers = [standing(0, None, restarts=1), standing(1, described())]
+    assert (await served.http.get("/readyz")).status_code == 200
 
 
 async def test_a_server_that_is_to_stop_takes_nobody(served: Served) -> None:
@@ -216,7 +287,7 @@ async def test_a_server_that_is_to_stop_takes_nobody(served: Served) -> None:
         await asyncio.sleep(0)
         answer = await served.http.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json() == {"ready": False, "checks": {"database": True, "accepting": False}}
+        assert answer.json() == not_ready("accepting")
         # It is well, and what it has goes on.
         assert (await served.http.get("/healthz")).status_code == 200
         assert value(await scrape(served.http), "sessions", worker="0") == 1
@@ -243,6 +314,6 @@ async def test_a_database_that_is_gone(on_postgresql: Served, monkeypatch: pytes
         gone.setattr(engine.sync_engine.pool, "_creator", refuse)
         answer = await served.http.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json() == {"ready": False, "checks": {"database": False, "accepting": True}}
+        assert answer.json() == not_ready("database")
         assert (await served.http.get("/healthz")).status_code == 200
     assert (await served.http.get("/readyz")).status_code == 200

@@ -181,14 +181,14 @@ async def test_a_session_that_ends_meanwhile(
     served: Served, monkeypatch: pytest.MonkeyPatch, method: str, below: str
 ) -> None:
     path = await served.session()
-    request = served.link.request
+    request = served.pool.request
 
     async def end_first(message: Any) -> Any:
         if not isinstance(message, EndSession):
             await served.directory.end(path.rpartition("/")[2], "deleted")
         return await request(message)
 
-    monkeypatch.setattr(served.link, "request", end_first)
+    monkeypatch.setattr(served.pool, "request", end_first)
     response = await served.http.request(method, f"{path}/{below}", json={})
     assert_problem(response, 410, "session_over")
 

@@ -64,7 +64,7 @@ async def test_a_worker_about_to_stop(
 
     async with serving(settings) as served:
         with monkeypatch.context() as patched:
-            patched.setattr(served.link, "request", refuse)
+            patched.setattr(served.pool, "request", refuse)
             response = await served.post(query)
     if status == 503:
         assert_problem(response, 503, "draining")
@@ -146,7 +146,7 @@ async def test_other_refusals_are_answered_here(
             return SessionRefused("", kind, "no")
 
         with monkeypatch.context() as patched:
-            patched.setattr(served.link, "request", refuse)
+            patched.setattr(served.pool, "request", refuse)
             assert (await served.post()).status_code == status
 
 

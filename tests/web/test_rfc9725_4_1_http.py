@@ -59,6 +59,7 @@ def test_s4_1_no_meaning_is_bound_to_an_exact_status() -> None:
         ProblemKind.TOO_MANY_STREAMS,
         ProblemKind.DRAINING,
         ProblemKind.DATABASE_UNREACHABLE,
+        ProblemKind.WORKER_SILENT,
     }
     assert {kind for kind in ProblemKind if kind.status >= 500} == own_fault
     assert all(400 <= kind.status < 500 for kind in set(ProblemKind) - own_fault)

@@ -282,7 +282,7 @@ async def test_s4_2_the_last_thousand_ended_sessions_are_410(
         await served.directory.end(created.session_id, "deleted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(served.link, "request", work)
+        patched.setattr(served.pool, "request", work)
         for _ in range(999):
             await come_and_go()
         assert_problem(await served.http.delete(path), 410, "session_over")

@@ -120,7 +120,7 @@ class SlowLink:
 
     def __init__(self, served: Served) -> None:
         self.most_under_way = 0
-        self._request = served.link.request
+        self._request = served.pool.request
         self._turns = itertools.count(100, -1)
         self._under_way = 0
 
@@ -142,7 +142,7 @@ async def test_s4_3_1_overlapping_patches_are_served_one_by_one(
     session = await created(served, machine)
     url, first = session.headers["location"], session.headers["etag"]
     link = SlowLink(served)
-    monkeypatch.setattr(served.link, "request", link.request)
+    monkeypatch.setattr(served.pool, "request", link.request)
     # All of them are under way at once. Of the restarts with one and the same tag only the first matches.
     bodies = [machine.restart(HOST) for _ in range(8)]
     answers = await asyncio.gather(*(served.patch(url, body, If_Match=first) for body in bodies))

@@ -5,6 +5,7 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urljoin
 
@@ -20,10 +21,12 @@ from tests.web.served import BASE, ENDPOINT, OFFER, OFFERS, QUERY, TARGET, Serve
 
 from whipway import __version__
 from whipway.config import AuthSettings, Settings, Token
+from whipway.pool.standing import WORKER_LOST, WorkerStanding
 from whipway.protocol.rtmp.server import PublishRequested
 from whipway.session.events import EndReason
 from whipway.streams.access.admission import make_admission
 from whipway.streams.access.tokens import make_token
+from whipway.streams.sessions import LOST, SessionDirectory
 from whipway.web.app import DASHBOARD
 
 pytestmark = pytest.mark.anyio
@@ -379,7 +382,7 @@ async def test_a_bug_says_nothing_about_itself(served: Served, monkeypatch: pyte
     async def broken(_: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(served.link, "request", broken)
+    monkeypatch.setattr(served.pool, "request", broken)
     with structlog.testing.capture_logs() as logs:
         response = await served.post()
     problem = assert_problem(response, 500, "bug")
@@ -439,6 +442,21 @@ async def test_the_status_tells_what_belongs_to_no_session(served: Served) -> No
     assert status["drops"] == {"stun_unknown_user": 1, "unknown_address": 2}
 
 
+async def test_the_status_adds_up_the_workers_that_answer(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [own] = await served.directory.describe_workers()
+    assert own.described is not None
+    words = [replace(own.described, drops=drops) for drops in ({"late": 2, "not_stun": 1}, {"late": 3})]
+
+    async def describe_workers(_: object) -> list[WorkerStanding]:
+        return [replace(own, described=each) for each in (words[0], None, words[1])]
+
+    monkeypatch.setattr(SessionDirectory, "describe_workers", describe_workers)
+    status = (await served.http.get(f"{ENDPOINT}/status.json")).json()
+    assert status["drops"] == {"late": 5, "not_stun": 1}
+
+
 def files() -> Iterator[str]:
     return (path.relative_to(DASHBOARD).as_posix() for path in DASHBOARD.rglob("*") if path.is_file())
 
@@ -464,7 +482,7 @@ async def test_a_page_and_all_its_files_are_served(served: Served, page_path: st
 def test_the_page_has_words_for_every_end() -> None:
     words = (DASHBOARD / "webcaster" / "wording.js").read_text()
     [reasons] = re.findall(r"END_REASONS = \{(.*?)\};", words, re.DOTALL)
-    assert set(re.findall(r"^  (\w+): \".+\",$", reasons, re.MULTILINE)) == set(EndReason)
+    assert set(re.findall(r"^  (\w+): \".+\",$", reasons, re.MULTILINE)) == {*EndReason, LOST, WORKER_LOST}
 
 
 def test_the_page_tells_a_person_what_to_do_about_a_stream_that_is_taken() -> None:

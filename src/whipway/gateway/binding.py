@@ -10,25 +10,36 @@ from whipway.gateway.start_error import StartError
 from whipway.worker.sockets import bind_media, bind_tcp
 
 
+class MediaSockets(NamedTuple):
+    """Those of one media worker, both at the same port number; `tcp` with ICE over TCP."""
+
+    udp: socket.socket
+    tcp: socket.socket | None
+
+    @property
+    def port(self) -> int:
+        """The port that they got."""
+        return _port(self.udp)
+
+
 class Sockets(NamedTuple):
-    """All of them. `bintu` and `rtmp` where there are such listeners, `media_tcp` with ICE over TCP."""
+    """All of them: `media` for each worker, `bintu` and `rtmp` where there are such listeners."""
 
     http: socket.socket
     bintu: socket.socket | None
-    media: socket.socket
-    media_tcp: socket.socket | None
+    media: list[MediaSockets]
     rtmp: socket.socket | None
 
     def close(self) -> None:
         """Give all of them back. Idempotent."""
-        for sock in self:
+        for sock in (self.http, self.bintu, self.rtmp, *(sock for pair in self.media for sock in pair)):
             if sock is not None:
                 sock.close()
 
     @property
     def media_port(self) -> int:
-        """The port that it got."""
-        return _port(self.media)
+        """The port of the first worker."""
+        return self.media[0].port
 
     @property
     def http_port(self) -> int:
@@ -46,8 +57,8 @@ class Sockets(NamedTuple):
         return _port(self.bintu)
 
 
-def bind_all(settings: Settings) -> Sockets:
-    """Bind what the settings ask for, or nothing. Raises StartError."""
+def bind_all(settings: Settings, workers: int = 1) -> Sockets:
+    """Bind what the settings ask for, with sockets for so many workers, or nothing. Raises StartError."""
     with contextlib.ExitStack() as undo:
 
         def bind(key: str, host: str, port: int) -> socket.socket:
@@ -55,14 +66,16 @@ def bind_all(settings: Settings) -> Sockets:
 
         http = bind("http.port", settings.http.host, settings.http.port)
         bintu = bind("bintu.port", settings.bintu.host, settings.bintu.port) if settings.bintu.port else None
-        media, media_tcp = _bind_media(settings)
-        undo.enter_context(media)
-        if media_tcp is not None:
-            undo.enter_context(media_tcp)
+        media = []
+        for number in range(workers):
+            media.append(_bind_media(settings, number))
+            for sock in media[-1]:
+                if sock is not None:
+                    undo.enter_context(sock)
         has_rtmp = settings.rtmp.enabled
         rtmp = bind("rtmp.port", settings.rtmp.host, settings.rtmp.port) if has_rtmp else None
         undo.pop_all()
-    return Sockets(http, bintu, media, media_tcp, rtmp)
+    return Sockets(http, bintu, media, rtmp)
 
 
 def _bind_tcp(key: str, host: str, port: int) -> socket.socket:
@@ -72,11 +85,12 @@ def _bind_tcp(key: str, host: str, port: int) -> socket.socket:
         raise _cannot_listen(key, host, port, error) from None
 
 
-def _bind_media(settings: Settings) -> tuple[socket.socket, socket.socket | None]:
-    host, port = str(settings.media.host), settings.media.port
+def _bind_media(settings: Settings, number: int) -> MediaSockets:
+    """Of the worker of this number. Port 0 is any free one for each."""
+    host, port = str(settings.media.host), settings.media.port and settings.media.port + number
     try:
-        return bind_media(host, port, tcp=settings.media.tcp)
-    except OSError as error:
+        return MediaSockets(*bind_media(host, port, tcp=settings.media.tcp))
+    except (OSError, OverflowError) as error:  # The latter: beyond the last port.
         raise _cannot_listen("media.port", host, port, error) from None
 
 

@@ -1,6 +1,6 @@
 """One running server: every part, started in order and stopped in reverse.
 
-Order: sockets (so that a port in use is said before anything runs), database, RTMP origin, media worker,
+Order: sockets (so that a port in use is said before anything runs), database, RTMP origin, media workers,
 HTTP. Stopping ends the sessions first, so that encoders and RTMP servers are told, then the servers, and the
 database last: how every stream ended is written down.
 """
@@ -13,6 +13,7 @@ from whipway.config import Settings, Token
 from whipway.gateway.binding import Sockets, bind_all, raise_descriptor_limit
 from whipway.gateway.exposure import exposure_notes, for_url, is_exposed, metrics_need_key, plays_by_http
 from whipway.gateway.keeping import Keeping, open_keeping
+from whipway.gateway.media_workers import Media, count_workers, make_media
 from whipway.gateway.parts import Parts, check_egress, make_parts, make_sink_tls, origin_url
 from whipway.gateway.services import make_services
 from whipway.gateway.start_error import StartError
@@ -34,6 +35,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._keeping: Keeping | None = None
+        self._media: Media | None = None
         self._parts: Parts | None = None
         self._admission: Admission | None = None
         self.services: Services | None = None
@@ -53,14 +55,17 @@ class Gateway:
         check_egress(settings)
         sink_tls = make_sink_tls(settings)
         async with contextlib.AsyncExitStack() as undo:
-            sockets = bind_all(settings)
+            sockets = bind_all(settings, count_workers(settings) or 1)
             undo.callback(sockets.close)
             # Whatever has begun by then; sockets that nobody took yet are closed after it.
             undo.push_async_callback(self.stop)
+            media = self._media = make_media(settings, sockets, sink_tls)
+            # They take their time, and so does the database.
+            media.workers.begin()
             keeping = self._keeping = await open_keeping(settings)
             self._admission = self._make_admission(keeping.tokens)
             self._note_ports(sockets)
-            self._parts = make_parts(settings, keeping, self._admission, sockets, sink_tls)
+            self._parts = make_parts(settings, keeping, self._admission, sockets, media)
             keeping.webhooks.start()
             await self._parts.start(sockets)
             await self._serve(sockets, tls)
@@ -85,7 +90,11 @@ class Gateway:
         for server in self._https:
             server.should_exit = True
         # Together: HTTP-FLV players are told the end of their streams, and are waited for.
-        stopping = [self._parts.stop()] if self._parts is not None else []
+        stopping = []
+        if self._parts is not None:
+            stopping.append(self._parts.stop())
+        elif self._media is not None:
+            stopping.append(self._media.workers.stop())
         await asyncio.gather(*stopping, *self._tasks)
         if self._keeping is not None:
             await self._keeping.close()

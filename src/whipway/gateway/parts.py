@@ -6,17 +6,17 @@ Nothing runs yet when they are made; `Parts.start` and `Parts.stop` say in which
 import asyncio
 import secrets
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from whipway.config import Settings
 from whipway.gateway.binding import Sockets
 from whipway.gateway.exposure import for_url
 from whipway.gateway.keeping import Keeping, node_name
+from whipway.gateway.media_workers import Media
 from whipway.gateway.pushes import OriginPushes
 from whipway.gateway.start_error import StartError
 from whipway.origin.server import OriginServer
-from whipway.relay.quality import Policy
-from whipway.session.session import Timeouts
+from whipway.pool.failures import WorkerGone
+from whipway.pool.pool import WorkerPool
 from whipway.streams.access.admission import Admission
 from whipway.streams.access.publish_rules import PublishRules
 from whipway.streams.access.rtmp_admission import RtmpAdmission
@@ -30,25 +30,17 @@ from whipway.streams.session_publications import SessionPublications, make_is_he
 from whipway.streams.sessions import SessionDirectory
 from whipway.streams.stream_directory import StreamDirectory
 from whipway.web.rate_limits import RateLimiter
-from whipway.worker.addresses import announced_addresses
 from whipway.worker.egress import EgressPolicy
-from whipway.worker.link import LocalLink
-from whipway.worker.rules import SessionRules
-from whipway.worker.sinks import SinkFactory
 from whipway.worker.tls import TlsContexts
-from whipway.worker.worker import Worker
 
 SESSION_ID_BYTES = 24
-PASS_BYTES = 24
-"""Of the secret by which the origin knows the sinks of its own server."""
 
 
 @dataclass(slots=True)
 class Parts:
     """What carries streams."""
 
-    link: LocalLink
-    worker: Worker
+    workers: WorkerPool
     sessions: SessionDirectory
     streams: StreamDirectory
     figures: Figures
@@ -58,19 +50,21 @@ class Parts:
     tasks: list[asyncio.Task[None]]
 
     async def start(self, sockets: Sockets) -> None:
-        """Let publishers come, once what a run before this one left as live is ended."""
+        """Let publishers come, once what a run before this one left as live is ended. Raises StartError."""
         await self.streams.start()
         if self.origin is not None and sockets.rtmp is not None:
             await self.origin.start(sockets.rtmp)
-        await self.worker.start()
+        try:
+            await self.workers.start()
+        except WorkerGone:
+            raise StartError("workers: a media worker does not start") from None
         self.figures.start()
         self.tasks.append(asyncio.create_task(self.sessions.follow_events(), name="session events"))
 
     async def stop(self) -> None:
         """End everybody who publishes, and write down how."""
         self.sessions.drain()
-        self.worker.close()
-        self.link.close()
+        await self.workers.stop()
         if self.pushes is not None:
             self.pushes.close()
         stopping = [self.origin.stop()] if self.origin is not None else []
@@ -80,18 +74,10 @@ class Parts:
 
 
 def make_parts(
-    settings: Settings, keeping: Keeping, admission: Admission | None, sockets: Sockets, sink_tls: TlsContexts
+    settings: Settings, keeping: Keeping, admission: Admission | None, sockets: Sockets, media: Media
 ) -> Parts:
-    """Build everything on sockets that are bound. Raises StartError."""
-    egress = _make_egress(settings, sockets)
-    own_pass = secrets.token_urlsafe(PASS_BYTES)
-    sinks = SinkFactory(
-        egress,
-        sink_tls,
-        own_pass=own_pass,
-        give_up_after=settings.sink.give_up_after,
-        max_sinks=settings.sink.max_per_session,
-    )
+    """Build everything else around the media workers, on sockets that are bound. Raises StartError."""
+    egress = media.egress
     stream_url = origin_url(settings, sockets.rtmp_port)
     destinations = Destinations(egress)
     is_here = make_is_here(destinations.key, stream_url)
@@ -101,13 +87,10 @@ def make_parts(
     if stream_url is not None:
         judge = _make_judge(settings, admission, stream_url, rules)
         observer = OriginPublications(keeping.publications, further, stream_url)
-        origin = _make_origin(settings, judge, observer, own_pass)
-    link = LocalLink()
-    worker = _make_worker(settings, sockets, sinks, link)
-    link.attach(worker)
+        origin = _make_origin(settings, judge, observer, media.own_pass)
     watcher = SessionPublications(keeping.publications, further, keeping.events, is_here)
-    sessions = _make_sessions(settings, link, egress, watcher)
-    pushes = OriginPushes(origin.streams, sinks) if origin else None
+    sessions = _make_sessions(settings, media.workers, egress, watcher)
+    pushes = OriginPushes(origin.streams, media.sinks) if origin else None
     sound = PushSound(settings.sink.audio, settings.sink.audio_bitrate, settings.sink.filler)
     streams = StreamDirectory(
         keeping.streams,
@@ -120,7 +103,7 @@ def make_parts(
     )
     rules.records = streams
     figures = Figures(keeping.publications, sessions, origin.control if origin else None)
-    return Parts(link, worker, sessions, streams, figures, origin, pushes, rules, [])
+    return Parts(media.workers, sessions, streams, figures, origin, pushes, rules, [])
 
 
 def origin_url(settings: Settings, port: int) -> str | None:
@@ -144,14 +127,6 @@ def make_sink_tls(settings: Settings) -> TlsContexts:
         raise StartError(f"sink.insecure_tls: {error}") from None
 
 
-def _make_egress(settings: Settings, sockets: Sockets) -> EgressPolicy:
-    own: list[tuple[str, int]] = []
-    if sockets.rtmp is not None:
-        host, port = sockets.rtmp.getsockname()[:2]
-        own = [(address, port) for address in (host, *announced_addresses(ip_address(host), []))]
-    return EgressPolicy(settings.egress.allow, own=own)
-
-
 def _make_judge(
     settings: Settings, admission: Admission | None, stream_url: str, rules: PublishRules
 ) -> RtmpAdmission:
@@ -171,33 +146,11 @@ def _make_origin(
     )
 
 
-def _make_worker(settings: Settings, sockets: Sockets, sinks: SinkFactory, link: LocalLink) -> Worker:
-    addresses = announced_addresses(settings.media.host, settings.media.public_addresses)
-    port = settings.media.public_port or sockets.media_port
-    limits = settings.session
-    return Worker(
-        sockets.media,
-        announced=[(address, port) for address in addresses],
-        post_event=link.post_event,
-        rules=SessionRules(
-            timeouts=Timeouts(
-                limits.setup_timeout, limits.silence_timeout, limits.takeover_after, limits.video_silence
-            ),
-            silent_audio=settings.sink.silent_audio,
-            max_video=settings.inputs.max_video,
-            policy=Policy(settings.quality.policy),
-            min_video_bitrate=settings.quality.min_video_bitrate,
-        ),
-        sinks=sinks,
-        tcp_listener=sockets.media_tcp,
-    )
-
-
 def _make_sessions(
-    settings: Settings, link: LocalLink, egress: EgressPolicy, watcher: SessionPublications
+    settings: Settings, workers: WorkerPool, egress: EgressPolicy, watcher: SessionPublications
 ) -> SessionDirectory:
     return SessionDirectory(
-        link,
+        workers,
         lambda: secrets.token_urlsafe(SESSION_ID_BYTES),
         settings.session.max_sessions,
         takes_over=settings.session.on_conflict == "takeover",

@@ -18,22 +18,14 @@ from whipway.protocol.rtmp.url import loggable_name
 from whipway.streams.refusals import SessionNotFound, SessionOver
 from whipway.streams.session_publications import session_handle
 from whipway.streams.sound_formats import SoundFormats
-from whipway.worker.link import WorkerLink
+from whipway.streams.workers import Workers
 from whipway.worker.messages import (
-    AddSink,
     DescribeSession,
-    EndSession,
-    GetKeyframe,
-    RemoveSink,
     Reply,
-    RequestKeyframe,
-    SelectInput,
-    SendMetadata,
     SessionDescribed,
     SessionEnded,
-    SetQuality,
+    SessionRequest,
     UnknownSession,
-    UpdateIce,
 )
 
 MAX_REMEMBERED = 1000
@@ -41,18 +33,6 @@ MAX_REMEMBERED = 1000
 EVENT_TIMEOUT = 1.0
 """Seconds. The event of a session's end was sent before the worker's word that it knows the session no more,
 so it is on its way; only a worker that lost the session lets this pass."""
-
-SessionRequest = (
-    AddSink
-    | RemoveSink
-    | SendMetadata
-    | SelectInput
-    | SetQuality
-    | RequestKeyframe
-    | GetKeyframe
-    | EndSession
-    | UpdateIce
-)
 
 log = structlog.get_logger("sessions")
 
@@ -84,6 +64,8 @@ class LiveSession:
     access: Access
     arrival: Arrival
     sounds: SoundFormats
+    is_made: bool = True
+    """False while its worker is still asked for it: until then there is nothing to be asked of it."""
     last_words: asyncio.Future[SessionEnded] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -111,8 +93,8 @@ class KnownSessions:
     `note_lost` is told of a living session that the worker does not know.
     """
 
-    def __init__(self, link: WorkerLink, note_lost: Callable[[str], None] = lambda session_id: None) -> None:
-        self._link = link
+    def __init__(self, workers: Workers, note_lost: Callable[[str], None] = lambda session_id: None) -> None:
+        self._workers = workers
         self._note_lost = note_lost
         self._live: dict[str, LiveSession] = {}
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
@@ -144,7 +126,8 @@ class KnownSessions:
 
     def list_living(self) -> list[KnownSession]:
         """All that live, the oldest first."""
-        return [KnownSession(id, session.access, session.arrival) for id, session in self._live.items()]
+        made = ((id, session) for id, session in self._live.items() if session.is_made)
+        return [KnownSession(id, session.access, session.arrival) for id, session in made]
 
     def access(self, session_id: str) -> Access | None:
         """Who may touch a session, living or remembered; None: there is no such session."""
@@ -155,14 +138,15 @@ class KnownSessions:
         """A session that lives. Raises SessionNotFound or SessionOver."""
         if session_id in self._ended:
             raise SessionOver(self._ended[session_id].last_words)
-        if session_id not in self._live:
+        session = self._live.get(session_id)
+        if session is None or not session.is_made:
             raise SessionNotFound(session_id)
-        return self._live[session_id]
+        return session
 
     async def ask(self, request: SessionRequest) -> Reply:
         """Have the worker carry out what is asked of one session. Raises SessionNotFound or SessionOver."""
         self.find_live(request.session_id)
-        reply = await self._link.request(request)
+        reply = await self._workers.request(request)
         if isinstance(reply, UnknownSession):
             raise SessionOver(await self._last_words(request.session_id))
         return reply
@@ -172,7 +156,7 @@ class KnownSessions:
         if session_id in self._ended:
             return self._ended[session_id].last_words.snapshot
         self.find_live(session_id)
-        reply = await self._link.request(DescribeSession(session_id))
+        reply = await self._workers.request(DescribeSession(session_id))
         if isinstance(reply, SessionDescribed):
             return reply.snapshot
         assert isinstance(reply, UnknownSession)

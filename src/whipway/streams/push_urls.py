@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from whipway.pool.failures import WorkerSilent
 from whipway.protocol.rtmp.url import check_stream_name, parse_rtmp_url
 from whipway.streams.access.rights import NotAllowed, PublishAttempt
 from whipway.streams.destinations import Destinations
@@ -194,6 +195,10 @@ class PushUrls:
         except SinkNotAdded as refusal:
             log.warning("a stream is not sent on", session=session_id[:8], detail=str(refusal))
             return False
+        except WorkerSilent:
+            detail = "its worker does not answer"
+            log.warning("a stream is not sent on", session=session_id[:8], detail=detail)
+            return False
         except (SessionNotFound, SessionOver):
             return False
         if publication.is_over:  # Meanwhile.
@@ -208,7 +213,7 @@ class PushUrls:
             return
         try:
             await self._sessions.sinks.remove(publication.session_id, sink_id)
-        except (SinkNotFound, SessionNotFound, SessionOver):
+        except (SinkNotFound, SessionNotFound, SessionOver, WorkerSilent):
             pass
 
 

@@ -1,6 +1,6 @@
 """The directory of WHIP sessions: which there are, which worker has them, how the last ones ended.
 
-It knows workers only as links that carry plain messages (docs/architecture.md, "What runs"). What the HTTP
+It knows workers only as a pool that carries plain messages (docs/architecture.md, "What runs"). What the HTTP
 side alone needs stays here: which address a session came from, and the digest of the token it was made with
 (`known_sessions`). This module makes sessions and ends them; what changes one that goes on is in
 `session_sinks` and `session_controls`.
@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import structlog
 
 from whipway.hosts import address_group
+from whipway.pool.standing import WorkerStanding
 from whipway.protocol.rtmp.url import loggable_name
 from whipway.streams.destinations import Destinations
 from whipway.streams.known_sessions import Access, Arrival, KnownSession, KnownSessions, LiveSession
@@ -33,11 +34,10 @@ from whipway.streams.session_sinks import SessionSinks
 from whipway.streams.session_watcher import NobodyWatches, SessionWatcher
 from whipway.streams.sound_formats import SoundFormats
 from whipway.streams.watching import Watching
+from whipway.streams.workers import Workers
 from whipway.worker.egress import EgressPolicy
-from whipway.worker.link import WorkerLink
 from whipway.worker.messages import (
     CreateSession,
-    DescribeWorker,
     EndSession,
     IceNotUpdated,
     IceUpdated,
@@ -46,7 +46,6 @@ from whipway.worker.messages import (
     SessionEnded,
     SessionRefused,
     UpdateIce,
-    WorkerDescribed,
 )
 
 __all__ = [
@@ -72,7 +71,7 @@ log = structlog.get_logger("sessions")
 
 
 class SessionDirectory:
-    """Creates, finds and ends sessions over one worker's link; `sinks` and `controls` change them.
+    """Creates, finds and ends sessions over the media workers; `sinks` and `controls` change them.
 
     `takes_over` says what happens to a stream that is being published when another publisher asks for it:
     the new one gets it, or is refused. A stream whose publisher has fallen silent is the new one's anyway.
@@ -81,7 +80,7 @@ class SessionDirectory:
 
     def __init__(
         self,
-        link: WorkerLink,
+        workers: Workers,
         new_session_id: Callable[[], str],
         max_sessions: int,
         *,
@@ -90,7 +89,7 @@ class SessionDirectory:
         sessions_per_address: int = 0,
         watcher: SessionWatcher | None = None,
     ) -> None:
-        self._link = link
+        self._workers = workers
         self._watcher: SessionWatcher = watcher or NobodyWatches()
         self._new_session_id = new_session_id
         self._max_sessions = max_sessions
@@ -98,7 +97,7 @@ class SessionDirectory:
         self._destinations = Destinations(egress)
         self._sessions_per_address = sessions_per_address
         self._is_draining = False
-        self._known = KnownSessions(link, self._note_lost)
+        self._known = KnownSessions(workers, self._note_lost)
         self._watching = Watching(self.describe)
         self.sinks = SessionSinks(self._known, self._destinations, self._watcher, takes_over=takes_over)
         self.controls = SessionControls(self._known)
@@ -116,6 +115,7 @@ class SessionDirectory:
     def drain(self) -> None:
         """Take no new sessions from now on; those that there are go on."""
         self._is_draining = True
+        self._workers.drain()
 
     async def check(self, *, stream_name: str, stream_url: str, client: str = "") -> None:
         """Refuse what there is no room for and what may not go where it wants, before others are asked.
@@ -151,9 +151,10 @@ class SessionDirectory:
         access = Access(stream_name, stream_url, credential)
         sounds = SoundFormats(audio, audio_bitrate)
         arrival = Arrival(client, utc_now())
-        self._known.add(session_id, LiveSession(key, group, access, arrival, sounds))
+        session = LiveSession(key, group, access, arrival, sounds, is_made=False)
+        self._known.add(session_id, session)
         try:
-            reply = await self._link.request(
+            reply = await self._workers.request(
                 CreateSession(
                     session_id,
                     offer,
@@ -173,6 +174,7 @@ class SessionDirectory:
             self._known.forget(session_id)
             raise SessionNotCreated(reply.kind, reply.detail)
         assert isinstance(reply, SessionCreated)
+        session.is_made = True
         log.info("session created", session=session_id[:8], stream=loggable_name(stream_name, stream_url))
         self._watcher.session_created(
             session_id, stream_name=stream_name, stream_url=stream_url, client=client
@@ -232,15 +234,13 @@ class SessionDirectory:
             raise SessionNotFound(session_id)
         return self._watching.watch(session_id, partial(self._known.is_last, session_id))
 
-    async def describe_worker(self) -> WorkerDescribed:
-        """The worker's own figures."""
-        reply = await self._link.request(DescribeWorker())
-        assert isinstance(reply, WorkerDescribed)
-        return reply
+    async def describe_workers(self) -> list[WorkerStanding]:
+        """How each media worker stands, and its own figures."""
+        return await self._workers.describe()
 
     async def follow_events(self) -> None:
-        """Take the worker's events until its link is closed. One task runs this."""
-        async for event in self._link.events():
+        """Take the workers' events until they are stopped. One task runs this."""
+        async for event in self._workers.events():
             match event:
                 case SessionChanged(session_id):
                     self._watching.tell(session_id)
@@ -260,6 +260,8 @@ class SessionDirectory:
         is_another = len(others) == len(self._known.living)
         if is_another and len(others) >= self._max_sessions:
             raise SessionNotCreated("full", "this server has as many sessions as it is set to take")
+        if is_another and (refusal := self._workers.refusal):
+            raise SessionNotCreated("full", refusal)
         limit = self._sessions_per_address
         if limit and group and sum(each.client == group for each in others) >= limit:
             raise SessionNotCreated("crowded", "there are as many sessions from your address as it may have")

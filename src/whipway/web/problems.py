@@ -16,9 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from whipway.pool.failures import WorkerSilent
 from whipway.streams.store.database import NO_CONNECTION
 from whipway.web.paths import printable, without_secrets
 
+WORKER_SILENT_DETAIL = "Whether it has done what was asked is not known; try again in a moment"
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = range(2, 11)
 """Seconds; drawn anew for each client, so that those turned away together do not come back together."""
@@ -70,6 +72,7 @@ class ProblemKind(Enum):
     SERVER_FULL = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is full")
     TOO_MANY_STREAMS = (HTTPStatus.SERVICE_UNAVAILABLE, "There are too many streams of status events")
     DATABASE_UNREACHABLE = (HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer")
+    WORKER_SILENT = (HTTPStatus.SERVICE_UNAVAILABLE, "The media worker of the session does not answer")
     DRAINING = (HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping")
 
     @property
@@ -106,6 +109,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _answer_problem)
     for kind in NO_CONNECTION:
         app.add_exception_handler(kind, _answer_unreachable)
+    app.add_exception_handler(WorkerSilent, _answer_silent)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
 
@@ -137,6 +141,10 @@ async def _answer_unreachable(request: Request, error: Exception) -> JSONRespons
         "database error", path=printable(without_secrets(request.scope["path"])), error=type(error).__name__
     )
     return problem_document(Problem(ProblemKind.DATABASE_UNREACHABLE, "Try again in a moment"))
+
+
+async def _answer_silent(_: Request, _error: Exception) -> JSONResponse:
+    return problem_document(Problem(ProblemKind.WORKER_SILENT, WORKER_SILENT_DETAIL))
 
 
 async def _answer_http_exception(_: Request, error: Exception) -> JSONResponse:

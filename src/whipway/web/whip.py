@@ -5,6 +5,8 @@ must look like is decided in `publish_query`, `bodies` and `entity_tags`, who ma
 OPTIONS are answered around the routes (`methods`, `options`). `openapi` describes the operations.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from whipway import __version__
 from whipway.config import Settings
+from whipway.pool.standing import WorkerStanding
 from whipway.streams.access.admission import PublishAttempt, unix_time
 from whipway.streams.sessions import (
     IceRefused,
@@ -65,7 +68,7 @@ def make_whip_router(
             "server_version": __version__,
             "default_stream_url": default_stream_url,
             "sessions": directory.live_count,
-            "drops": (await directory.describe_worker()).drops,
+            "drops": _sum_drops(await directory.describe_workers()),
         }
 
     described = partial(openapi.described, needs_token=guard.needs_token)
@@ -211,6 +214,14 @@ class _Whip:
         now = unix_time()  # TURN servers compare it with their own.
         for link in ice_server_links(self._ice_servers, now, session_id[:8]):
             response.headers.append("Link", link)
+
+
+def _sum_drops(workers: Iterable[WorkerStanding]) -> dict[str, int]:
+    """Of those that can be asked."""
+    drops = Counter[str]()
+    for worker in workers:
+        drops.update(worker.described.drops if worker.described else {})
+    return dict(sorted(drops.items()))
 
 
 def _redirection(other: str, request: Request) -> Response:

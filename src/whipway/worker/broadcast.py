@@ -4,8 +4,9 @@ The data goes one way: `Session` → media units → `Muxer` → tags → `Sinks
 in trouble is nobody's business but its own; only when the last of them has given up, the session ends.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 import structlog
 
@@ -30,6 +31,12 @@ from whipway.worker.sinks import BroadcastSink, SinkFactory, Sinks, SinkSpec
 from whipway.worker.steering import Steering
 
 SendDatagram = Callable[[bytes, Address], None]
+
+MAX_WAITING_SOUND: Final = 50
+"""Packets that wait to be transcoded."""
+MAX_WAITING_SOUND_US: Final = 500_000
+"""Media time that waits. After a second silence would take the place of what is missing (`relay.muxer`). More
+comes where this process stood still, and then pictures wait for sound."""
 
 
 class Names(NamedTuple):
@@ -64,6 +71,8 @@ class Broadcast:
         """Of our side: STUN to them belongs to this session. As routed, see `Routes`."""
         self.addresses: list[Address] = []
         """Where its datagrams come from, the latest last."""
+        self.quiet_until = 0.0
+        """Its `deadline` is not before, unless something happens to it; 0 when something has."""
         self._names = names
         self._muxer = muxer
         self._sinks = Sinks(sinks, self._on_sink_event)
@@ -71,11 +80,14 @@ class Broadcast:
         self._send_datagram = send_datagram
         self._on_changed = on_changed
         self._on_ended = on_ended
+        self._sound: deque[AudioFrame] = deque()
+        """What waits to be transcoded."""
         self._released = False
         self._log = structlog.get_logger("broadcast").bind(session=names.session_id[:8])
 
     def pump(self) -> None:
         """Take everything the session has to give: after each batch of input."""
+        self.quiet_until = 0.0
         for data, addr in self.session.datagrams_to_send():
             self._send_datagram(data, addr)
         for event in self.session.events():
@@ -192,16 +204,43 @@ class Broadcast:
         """Its state, and how each of its sinks stands: what others are told of when it changes."""
         return self.session.state.value, self._sinks.standing()
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is sound to be transcoded: a turn is wanted, see `SoundTurns`."""
+        return bool(self._sound)
+
+    def relay_sound(self) -> None:
+        """Transcode one packet of the sound that waits."""
+        if self._sound:
+            self._push(self._sound.popleft())
+
     def _relay(self, unit: AccessUnit | AudioFrame) -> None:
         if self._released:
             return
-        # Without any sink too: one that is added finds the stream going on.
-        if tags := self._muxer.push(unit):
-            self._sinks.push(tags)
+        if isinstance(unit, AudioFrame) and (self._muxer.transcodes or self._sound):
+            # Behind the packets of this batch; and behind what waits, also where nothing is transcoded now.
+            self._keep(unit)
+            return
+        self._push(unit)
         if isinstance(unit, AccessUnit) and self._muxer.needs_keyframe:
             self.session.request_keyframe()
 
+    def _keep(self, frame: AudioFrame) -> None:
+        while self._sound and (
+            len(self._sound) >= MAX_WAITING_SOUND
+            or frame.time_us - self._sound[0].time_us >= MAX_WAITING_SOUND_US
+        ):
+            self.relay_sound()
+        if not self._released:  # The last sink may have failed by that.
+            self._sound.append(frame)
+
+    def _push(self, unit: AccessUnit | AudioFrame) -> None:
+        # Without any sink too: one that is added finds the stream going on.
+        if tags := self._muxer.push(unit):
+            self._sinks.push(tags)
+
     def _on_sink_event(self, sink: BroadcastSink, event: DriverEvent) -> None:
+        self.quiet_until = 0.0
         match event:
             case SinkBroken():
                 self.end(EndReason.INTERNAL_ERROR, "an error inside the server")
@@ -239,12 +278,15 @@ class Broadcast:
             self._sinks.push(tags)
 
     def _finish(self, ended: Ended) -> None:
+        while self._sound:
+            self.relay_sound()
         self._sinks.push(self._muxer.flush())
         self._release(ended)
 
     def _release(self, ended: Ended) -> None:
         if not self._released:
             self._released = True
+            self._sound.clear()
             try:
                 self._sinks.close()
             finally:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from whipway.worker.broadcast import Broadcast
-from whipway.worker.messages import FIRST_SINK, AddSink, CreateSession
+from whipway.worker.messages import FIRST_SINK, AddSink, CreateSession, YieldStream
 from whipway.worker.sinks import SinkSpec
 
 log = structlog.get_logger("worker")
@@ -64,8 +64,14 @@ class Claims:
 
     def may_take(self, request: CreateSession | AddSink) -> bool:
         """Whether who asks may have the stream, if need be from another."""
-        holder = self._by_key.get(request.stream_key)
-        return request.takes_over or holder is None or holder.gives_way(self._loop.time())
+        return self._is_free(request.stream_key, request.takes_over)
+
+    def yield_stream(self, request: YieldStream) -> bool:
+        """Have a stream ended that a session of another worker is to have. False: its session keeps it."""
+        if not self._is_free(request.stream_key, request.takes_over):
+            return False
+        self._vacate(request.stream_key)
+        return True
 
     def add_sink(self, request: CreateSession | AddSink, broadcast: Broadcast) -> dict[str, Any]:
         """Give a broadcast the sink that is asked for, and that sink the stream. Describes it."""
@@ -89,6 +95,10 @@ class Claims:
         """Take everything from a broadcast that is over."""
         for key in [key for key, claim in self._by_key.items() if claim.broadcast is broadcast]:
             del self._by_key[key]
+
+    def _is_free(self, key: str, takes_over: bool) -> bool:
+        holder = self._by_key.get(key)
+        return takes_over or holder is None or holder.gives_way(self._loop.time())
 
     def _vacate(self, key: str) -> None:
         """Have whoever publishes the stream end it."""

@@ -35,7 +35,7 @@ def bind_udp(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
         sock.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError):  # The latter: no such port number.
         sock.close()
         raise
     return sock

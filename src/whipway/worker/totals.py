@@ -35,6 +35,11 @@ class Totals:
         self._drops: Counter[str] = Counter()
         self._ends: Counter[str] = Counter()
 
+    @property
+    def bytes_received(self) -> int:
+        """By sessions that are over."""
+        return self._counts["bytes_received"]
+
     def add_session(self, snapshot: Described) -> None:
         """A session is over; its last snapshot."""
         _count_session(snapshot, self._counts, self._drops)

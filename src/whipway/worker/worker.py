@@ -35,10 +35,10 @@ from whipway.worker.messages import (
     DescribeSession,
     DescribeWorker,
     EndSession,
-    Event,
     GetKeyframe,
     IceNotUpdated,
     IceUpdated,
+    LoadMeasured,
     MetadataSent,
     RemoveSink,
     Reply,
@@ -51,40 +51,38 @@ from whipway.worker.messages import (
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SessionRequest,
     SetQuality,
     SinkAdded,
     SinkRefused,
     SinkRemoved,
+    StopWorker,
+    StreamKept,
+    StreamYielded,
     UnknownSession,
     UnknownSink,
     UpdateIce,
     WorkerDescribed,
+    WorkerEvent,
+    WorkerStopped,
+    YieldStream,
 )
-from whipway.worker.routes import FIRST_STUN_BYTE_MAX, Routes
+from whipway.worker.rounds import Rounds
+from whipway.worker.routes import Routes
 from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
 from whipway.worker.tcp_media import TcpMedia
 from whipway.worker.totals import Totals
-from whipway.worker.video_requests import VideoRequest, control_video
+from whipway.worker.udp_reader import UdpReader
+from whipway.worker.video_requests import control_video
 from whipway.worker.vitals import Vitals
 
-MAX_BATCH = 128
-"""Datagrams taken in one turn: about a millisecond of work, so that TCP and HTTP get theirs."""
-MAX_DATAGRAM_BYTES = 2048
-TICK_INTERVAL = 0.02
-"""Seconds between two looks at the sessions' deadlines: one timer for all instead of one each."""
-STRAY_SILENCE = 1.0
-"""Seconds. Packets from an unknown address may be of a client that has not been heard for so long."""
 BUSY = (
     "another session has this stream: wait until it ends, DELETE its session URL,"
     ' or set session.on_conflict = "takeover"'
 )
 BUSY_ALREADY = "this session has a sink for that stream already: DELETE it first"
 FULL = "this session has as many sinks as it is set to take"
-
-_SessionRequest = (
-    AddSink | RemoveSink | SendMetadata | VideoRequest | EndSession | UpdateIce | DescribeSession
-)
 
 log = structlog.get_logger("worker")
 
@@ -100,7 +98,7 @@ class Worker:
         sock: socket.socket,
         *,
         announced: Sequence[tuple[str, int]],
-        post_event: Callable[[Event], None],
+        post_event: Callable[[WorkerEvent], None],
         rules: SessionRules,
         sinks: SinkFactory,
         tcp_listener: socket.socket | None = None,
@@ -121,11 +119,10 @@ class Worker:
         self._claims = Claims(self._replace, self._fail, self._totals.add_sink)
         self._changed: set[str] = set()  # Sessions of which the gateway is to be told so.
         self._loop = asyncio.get_running_loop()
-        self._tick_timer: asyncio.TimerHandle | None = None
-        self._strays = 0  # that were looked into
-        self._vitals = Vitals()
+        self._rounds = Rounds(self._broadcasts, self._routes, self.drops, self._fail)
+        self._vitals = Vitals(self._received_bytes, self._post_load)
         self._closed = False
-        self._loop.add_reader(sock, self._on_readable)
+        self._reader = UdpReader(sock, self._rounds.take)
 
     async def start(self) -> None:
         """Begin to accept TCP connections, if there is a socket for them, and to measure."""
@@ -140,10 +137,17 @@ class Worker:
                 return self._create(message)
             case DescribeWorker():
                 return self._describe()
+            case YieldStream(stream_key):
+                is_free = self._claims.yield_stream(message)
+                return StreamYielded(stream_key) if is_free else StreamKept(stream_key, BUSY)
+            case StopWorker():
+                self.close()
+                return WorkerStopped()
             case _:
                 broadcast = self._broadcasts.get(message.session_id)
                 if broadcast is None:
                     return UnknownSession(message.session_id)
+                broadcast.quiet_until = 0.0
                 try:
                     return self._handle(message, broadcast)
                 except Exception:
@@ -158,12 +162,11 @@ class Worker:
         self._vitals.stop()
         for broadcast in list(self._broadcasts.values()):
             self._end_safely(broadcast, EndReason.SHUTDOWN, "the server is stopping")
-        self._loop.remove_reader(self._socket)
+        self._reader.close()
         self._socket.close()
         if self._tcp is not None:
             self._tcp.close()
-        if self._tick_timer is not None:
-            self._tick_timer.cancel()
+        self._rounds.close()
 
     def _create(self, request: CreateSession) -> Reply:
         if self._closed:
@@ -200,11 +203,11 @@ class Worker:
         self._broadcasts[request.session_id] = broadcast
         self._totals.sessions += 1
         self._routes.follow(broadcast)
-        if self._tick_timer is None:
-            self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick)
-        return SessionCreated(request.session_id, accepted.answer, accepted.session.ice.etag)
+        self._rounds.start()
+        snapshot = broadcast.describe(self._loop.time())
+        return SessionCreated(request.session_id, accepted.answer, accepted.session.ice.etag, snapshot)
 
-    def _handle(self, message: _SessionRequest, broadcast: Broadcast) -> Reply:
+    def _handle(self, message: SessionRequest, broadcast: Broadcast) -> Reply:
         """Carry out what is asked of one session."""
         match message:
             case AddSink():
@@ -248,7 +251,15 @@ class Worker:
             self._vitals.loop_lag,
             self._vitals.cpu_seconds,
             self._vitals.cpu_load,
+            self._vitals.bitrate,
         )
+
+    def _received_bytes(self) -> int:
+        living = (track for each in self._broadcasts.values() for track in each.session.receiver.tracks)
+        return self._totals.bytes_received + sum(track.bytes for track in living)
+
+    def _post_load(self) -> None:
+        self._post_event(LoadMeasured(self._vitals.cpu_load, self._vitals.bitrate))
 
     def _update_ice(self, request: UpdateIce, broadcast: Broadcast) -> Reply:
         try:
@@ -294,45 +305,8 @@ class Worker:
         snapshot = broadcast.describe(self._loop.time())
         return SessionEnded(broadcast.session_id, ended.reason.value, ended.detail, snapshot)
 
-    def _on_readable(self) -> None:
-        now = self._loop.time()
-        receive = self._socket.recvfrom
-        batch: list[tuple[bytes, Address]] = []
-        for _ in range(MAX_BATCH):
-            try:
-                batch.append(receive(MAX_DATAGRAM_BYTES))
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # An ICMP error of something sent earlier; the next call reads on.
-        self._take(batch, now)
-
     def _receive_tcp(self, datagrams: list[bytes], addr: Address) -> None:
-        self._take([(data, addr) for data in datagrams], self._loop.time())
-
-    def _take(self, batch: list[tuple[bytes, Address]], now: float) -> None:
-        find = self._routes.find
-        touched: dict[Broadcast, None] = {}
-        for data, addr in batch:
-            broadcast = find(data, addr)
-            if broadcast is None:
-                continue
-            try:
-                broadcast.session.receive_datagram(data, addr, now)
-            except Exception:
-                self._fail(broadcast)
-            if data[0] <= FIRST_STUN_BYTE_MAX and broadcast.session_id in self._broadcasts:
-                # At once, not after the batch: DTLS often comes right behind the check.
-                self._routes.learn(broadcast, addr, now)
-            touched[broadcast] = None
-        for broadcast in touched:
-            self._pump(broadcast)
-
-    def _pump(self, broadcast: Broadcast) -> None:
-        try:
-            broadcast.pump()
-        except Exception:
-            self._fail(broadcast)
+        self._rounds.take([(data, addr) for data in datagrams], self._loop.time())
 
     def _fail(self, broadcast: Broadcast) -> None:
         """A bug: one traceback, this session ends, the others never notice."""
@@ -342,31 +316,6 @@ class Worker:
                 Exception
             ):  # The same bug once more; everything is released all the same.
                 broadcast.end(EndReason.INTERNAL_ERROR, "an error inside the server")
-
-    def _attribute_strays(self, now: float) -> None:
-        """Tell the session that packets from an unknown address may be meant for, if it can only be one."""
-        strays = self.drops[DropReason.UNKNOWN_ADDRESS]
-        if strays == self._strays:
-            return
-        self._strays = strays
-        sessions = [broadcast.session for broadcast in self._broadcasts.values()]
-        silent = [each for each in sessions if (each.silent_for(now) or 0.0) >= STRAY_SILENCE]
-        if len(silent) == 1:
-            silent[0].note_stray(now)
-
-    def _tick(self) -> None:
-        now = self._loop.time()
-        self._attribute_strays(now)
-        for broadcast in list(self._broadcasts.values()):
-            try:
-                deadline = broadcast.deadline(now)
-                if deadline is None or deadline > now:
-                    continue
-                broadcast.handle_timeout(now)
-            except Exception:
-                self._fail(broadcast)
-            self._pump(broadcast)
-        self._tick_timer = self._loop.call_later(TICK_INTERVAL, self._tick) if self._broadcasts else None
 
     def _send(self, data: bytes, addr: Address) -> None:
         if len(addr) == TCP_ADDRESS_PARTS and self._tcp is not None:

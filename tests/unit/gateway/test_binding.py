@@ -1,5 +1,6 @@
 """The sockets of a server: all of them, or none."""
 
+import contextlib
 import resource
 import socket
 from collections.abc import Iterator
@@ -38,18 +39,57 @@ def free_port() -> int:
 def test_what_a_server_has_of_itself() -> None:
     with bound() as sockets:
         assert sockets.bintu is None and sockets.bintu_port == 0
-        assert sockets.http.type == socket.SOCK_STREAM and sockets.media.type == socket.SOCK_DGRAM
-        assert sockets.rtmp is not None and sockets.media_tcp is not None
+        ((udp, tcp),) = sockets.media
+        assert sockets.http.type == socket.SOCK_STREAM and udp.type == socket.SOCK_DGRAM
+        assert sockets.rtmp is not None and tcp is not None
         ports = (sockets.http_port, sockets.media_port, sockets.rtmp_port)
         assert len({*ports}) == 3 and all(ports)
         # One port of both kinds: it is announced as one.
-        assert sockets.media_tcp.getsockname()[1] == sockets.media_port
-        assert not any(each.getblocking() for each in (sockets.media, sockets.media_tcp))
+        assert tcp.getsockname()[1] == sockets.media_port
+        assert not any(each.getblocking() for each in (udp, tcp))
 
 
 def test_what_is_not_asked_for_is_not_bound() -> None:
     with bound(rtmp__enabled="false", media__tcp="false") as sockets:
-        assert (sockets.rtmp, sockets.media_tcp, sockets.rtmp_port) == (None, None, 0)
+        assert (sockets.rtmp, sockets.media[0].tcp, sockets.rtmp_port) == (None, None, 0)
+
+
+def free_row(length: int) -> int:
+    """The first of so many ports that are free."""
+    for _ in range(100):
+        port = free_port()
+        with contextlib.ExitStack() as probes:
+            try:
+                for number in range(port, port + length):
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        probes.enter_context(socket.socket(socket.AF_INET, kind)).bind((HOST, number))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise AssertionError("no ports in a row")
+
+
+def test_each_worker_has_the_next_port() -> None:
+    port = free_row(3)
+    sockets = bind_all(settings(media__port=str(port)), 3)
+    try:
+        assert [pair.port for pair in sockets.media] == [port, port + 1, port + 2]
+        assert all(pair.tcp is not None and pair.tcp.getsockname()[1] == pair.port for pair in sockets.media)
+    finally:
+        sockets.close()
+
+
+def test_each_worker_has_a_free_port_of_its_own() -> None:
+    sockets = bind_all(settings(), 2)
+    try:
+        assert len({pair.port for pair in sockets.media}) == 2 and all(pair.port for pair in sockets.media)
+    finally:
+        sockets.close()
+
+
+def test_there_is_no_port_behind_the_last_one() -> None:
+    with pytest.raises(StartError, match="media.port: cannot listen on 127.0.0.1:6553[56]"):
+        bind_all(settings(media__port="65535"), 2)
 
 
 def test_the_listener_of_the_bintu_api() -> None:
@@ -63,7 +103,8 @@ def test_closing_gives_everything_back_and_may_be_done_twice() -> None:
     sockets = bind_all(settings(bintu__port=str(free_port())))
     sockets.close()
     sockets.close()
-    assert all(sock is not None and sock.fileno() == -1 for sock in sockets)
+    every = (sockets.http, sockets.bintu, sockets.rtmp, *sockets.media[0])
+    assert all(sock is not None and sock.fileno() == -1 for sock in every)
 
 
 @pytest.mark.parametrize("key", ["http.port", "bintu.port", "media.port", "rtmp.port"])

@@ -12,13 +12,14 @@ from tests.peers.waiting import until
 from whipway.config import Settings, load_settings
 from whipway.gateway.binding import bind_all
 from whipway.gateway.keeping import Keeping, open_keeping
+from whipway.gateway.media_workers import make_media
 from whipway.gateway.parts import Parts, check_egress, make_parts, make_sink_tls, origin_url
 from whipway.gateway.start_error import StartError
 from whipway.streams.records import StreamState
 
 pytestmark = pytest.mark.anyio
 
-FREE = {"http.port": "0", "media.port": "0", "rtmp.port": "0", "egress.allow": "127.0.0.0/8"}
+FREE = {"workers": "0", "http.port": "0", "media.port": "0", "rtmp.port": "0", "egress.allow": "127.0.0.0/8"}
 
 
 def settings(path: Path | None = None, **changes: str) -> Settings:
@@ -43,7 +44,9 @@ class Running:
 async def running(given: Settings) -> AsyncIterator[Running]:
     sockets = bind_all(given)
     keeping = await open_keeping(given)
-    parts = make_parts(given, keeping, None, sockets, make_sink_tls(given))
+    media = make_media(given, sockets, make_sink_tls(given))
+    parts = make_parts(given, keeping, None, sockets, media)
+    media.workers.begin()
     await parts.start(sockets)
     try:
         yield Running(parts, keeping, sockets.rtmp_port)

@@ -1,27 +1,27 @@
-"""A media worker that is only played, and what tests of the directory do with it."""
+"""A pool of media workers that is only played, and what tests of the directory do with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from whipway.pool.standing import WorkerStanding
 from whipway.streams.sessions import SessionDirectory
 from whipway.worker.egress import EgressPolicy
 from whipway.worker.messages import (
     CreateSession,
     DescribeSession,
-    DescribeWorker,
     EndSession,
     Event,
     IceNotUpdated,
     IceUpdated,
     Reply,
-    Request,
     SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
     SessionRefused,
+    SessionRequest,
     UnknownSession,
     UpdateIce,
     WorkerDescribed,
@@ -29,26 +29,26 @@ from whipway.worker.messages import (
 
 
 class Worker:
-    """The far end of a link: keeps ids and says what it is told to say."""
+    """In the place of the pool: keeps ids and says what it is told to say."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, CreateSession] = {}
         self.refuses: SessionRefused | None = None
         self.breaks: BaseException | None = None
         self.updates: list[UpdateIce] = []
-        self.asked: list[Request] = []
-        self.answers: dict[type[Request], Reply] = {}
+        self.asked: list[SessionRequest] = []
+        self.answers: dict[type[SessionRequest], Reply] = {}
         """Instead of what it would say."""
         self.snapshot: dict[str, Any] = {"state": "live"}
+        self.refusal: str | None = None
+        self.is_draining = False
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
 
-    async def request(self, message: Request) -> Reply:
+    async def request(self, message: CreateSession | SessionRequest) -> Reply:
         if self.breaks is not None:
             raise self.breaks
         if isinstance(message, CreateSession):
             return self._create(message)
-        if isinstance(message, DescribeWorker):
-            return WorkerDescribed({"unknown_address": 3}, len(self.sessions), {}, 0.0, 0.0, 0.0)
         if message.session_id not in self.sessions:
             return UnknownSession(message.session_id)
         self.asked.append(message)
@@ -78,6 +78,14 @@ class Worker:
         if "tag-1" not in message.if_match:
             return IceNotUpdated(message.session_id, "stale", "no tag is the current one")
         return IceUpdated(message.session_id, "tag-2", "fragment")
+
+    def drain(self) -> None:
+        self.is_draining = True
+
+    async def describe(self) -> list[WorkerStanding]:
+        state = "draining" if self.is_draining else "running"
+        described = WorkerDescribed({"unknown_address": 3}, len(self.sessions), {}, 0.0, 0.0, 0.0, 0.0)
+        return [WorkerStanding(0, state, 1, 8200, 0, 0, described)]
 
     def lose(self, session_id: str, detail: str = "nothing came") -> None:
         """Let a session end by itself."""

@@ -7,6 +7,7 @@ import structlog
 from tests.unit.streams.played_worker import EGRESS, resolve
 from tests.unit.streams.stream_stage import HERE, Stage
 
+from whipway.pool.failures import WorkerSilent
 from whipway.streams import known_sessions
 from whipway.streams.destinations import Destinations
 from whipway.streams.push_urls import PushSound, PushTarget, PushUrlRefused, PushUrls, split_push_url
@@ -287,3 +288,20 @@ async def test_a_publisher_may_leave_while_the_rules_are_asked(stage: Stage, pus
     stage.on_hook = lambda: stage.origin.leave("cam")
     await pushes.apply(source, here("second"))
     assert stage.origin.pushes == {} and stage.publications.all() == []
+
+
+async def test_a_worker_that_does_not_answer(
+    stage: Stage, pushes: PushUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_sink, without = await stage.create("one"), await stage.create("two")
+    await pushes.apply(with_sink, URL)
+    monkeypatch.setattr(stage.worker, "breaks", WorkerSilent())
+    with structlog.testing.capture_logs() as logs:
+        await pushes.apply(with_sink, None)
+        await pushes.apply(without, URL)
+    assert [entry["detail"] for entry in logs] == ["its worker does not answer"]
+    monkeypatch.undo()
+    # It may be tried again.
+    asked(stage)
+    await pushes.apply(without, URL)
+    assert asked(stage) == ["name?key=x"]

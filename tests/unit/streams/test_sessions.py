@@ -263,7 +263,10 @@ async def test_a_worker_that_answers_amiss_is_a_bug(directory: SessionDirectory,
 
 
 async def test_the_worker_is_asked_for_what_it_dropped(directory: SessionDirectory) -> None:
-    assert (await directory.describe_worker()).drops == {"unknown_address": 3}
+    (standing,) = await directory.describe_workers()
+    assert (standing.state, standing.described.drops) == ("running", {"unknown_address": 3})
+    directory.drain()
+    assert [each.state for each in await directory.describe_workers()] == ["draining"]
 
 
 async def test_an_end_told_after_it_was_given_up_is_not_remembered(
@@ -352,11 +355,42 @@ async def test_who_waits_to_update_a_session_that_ends_is_told_so(
     assert caught.value.ended.detail == "nothing came"
 
 
+async def test_a_session_that_is_being_made_is_not_there_yet(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    asked: list[str] = []
+    made = worker._create
+
+    def look(message: CreateSession) -> Reply:
+        asked.extend(each.session_id for each in directory.list_living())
+        with pytest.raises(SessionNotFound):
+            directory.require_live(message.session_id)
+        assert directory.live_count == 1
+        return made(message)
+
+    worker._create = look  # type: ignore[method-assign]
+    session_id = await create(directory)
+    assert asked == [] and [each.session_id for each in directory.list_living()] == [session_id]
+
+
+async def test_while_every_worker_is_full_only_a_streams_own_session_gets_in(
+    directory: SessionDirectory, worker: Worker
+) -> None:
+    await create(directory, "mine")
+    worker.refusal = "every media worker is full"
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory, "other")
+    assert (caught.value.kind, str(caught.value)) == ("full", "every media worker is full")
+    with pytest.raises(SessionNotCreated) as caught:
+        await create(directory, "mine")
+    assert caught.value.kind == "busy"
+
+
 async def test_an_update_that_is_answered_amiss_is_a_bug(directory: SessionDirectory, worker: Worker) -> None:
     session_id = await create(directory)
 
     async def answer(message: Request) -> Reply:
-        return WorkerDescribed({}, 0, {}, 0.0, 0.0, 0.0)
+        return WorkerDescribed({}, 0, {}, 0.0, 0.0, 0.0, 0.0)
 
     worker.request = answer  # type: ignore[method-assign]
     with pytest.raises(AssertionError):

@@ -15,12 +15,12 @@ from whipway.worker.messages import (
     AddSink,
     CreateSession,
     DescribeSession,
-    Event,
     RemoveSink,
     SessionChanged,
     SessionCreated,
     SessionDescribed,
     SessionEnded,
+    WorkerEvent,
 )
 from whipway.worker.rules import SessionRules
 from whipway.worker.sinks import SinkFactory
@@ -34,13 +34,24 @@ def make_sinks(*allowed: str, **settings: Any) -> SinkFactory:
     return SinkFactory(EgressPolicy(allowed or (HOST,)), TlsContexts(), **settings)
 
 
+class StandIn:
+    """Passes for an object some of whose methods are others: of a compiled class none can be replaced."""
+
+    def __init__(self, real: object, **methods: object) -> None:
+        self._real = real
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
 class Served:
     """A worker with an RTMP origin to publish to."""
 
     def __init__(self, origin: OriginServer, rtmp_port: int) -> None:
         self.origin = origin
         self.rtmp_port = rtmp_port
-        self.events: list[Event] = []
+        self.events: list[WorkerEvent] = []
         udp, tcp = bind_media(HOST, 0, tcp=True)
         self.worker = Worker(
             udp,
@@ -135,6 +146,16 @@ class Served:
         await until(lambda: self.ends)
         [ended] = self.ends
         return ended
+
+    def break_session(self, session_id: str, method: str) -> None:
+        """Have a method of its session's machine raise."""
+        broadcast: Any = self.worker._broadcasts[session_id]
+        broadcast.session = StandIn(broadcast.session, **{method: boom})
+
+    def break_muxer(self, session_id: str, method: str) -> None:
+        """Have a method of its muxer raise."""
+        broadcast: Any = self.worker._broadcasts[session_id]
+        broadcast._muxer = StandIn(broadcast._muxer, **{method: boom})
 
     @property
     def is_empty(self) -> bool:

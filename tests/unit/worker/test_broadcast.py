@@ -1,11 +1,15 @@
 """What the worker's own tests cannot bring about: several events in one batch, in an order of choice."""
 
+from collections.abc import Collection
+from typing import Any
+
 import pytest
 import structlog
 from tests.peers.rtmp_client import HOST
 from tests.peers.rtmp_server import listening
 from tests.unit.worker.serving import boom, make_sinks
 
+from whipway.failures import DropReason
 from whipway.media.transcoder import Transcoder
 from whipway.media.unit import AccessUnit, AudioFrame
 from whipway.relay.muxer import Muxer
@@ -21,7 +25,7 @@ from whipway.relay.sinks.sink import (
 from whipway.relay.tags import OPUS, AudioCodec, AudioFormat, Tag
 from whipway.session.events import Connected, Ended, EndReason, Event
 from whipway.worker import broadcast
-from whipway.worker.broadcast import Broadcast, Names
+from whipway.worker.broadcast import MAX_WAITING_SOUND, MAX_WAITING_SOUND_US, Broadcast, Names
 from whipway.worker.sink_driver import SinkBroken
 from whipway.worker.sinks import BroadcastSink, SinkSpec
 from whipway.worker.steering import Steering
@@ -59,14 +63,24 @@ class Script:
         return None
 
 
-class CountingMuxer(Muxer):
-    """Counts what it is given."""
+class CountingMuxer:
+    """Counts what a muxer is given, and notes what it is asked for."""
 
-    pushed = 0
+    def __init__(self, muxer: Muxer) -> None:
+        self._muxer = muxer
+        self.pushed = 0
+        self.asked: list[Collection[AudioFormat]] = []
 
-    def push(self, unit: object) -> list[Tag]:
+    def push(self, unit: AccessUnit | AudioFrame) -> list[Tag]:
         self.pushed += 1
-        return super().push(unit)  # type: ignore[arg-type]
+        return self._muxer.push(unit)
+
+    def set_formats(self, formats: Collection[AudioFormat]) -> list[Tag]:
+        self.asked.append(formats)
+        return self._muxer.set_formats(formats)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._muxer, name)
 
 
 class Parts:
@@ -77,12 +91,14 @@ class Parts:
         self.changes = 0
         self.port = port
         self.muxer = CountingMuxer(
-            has_video=False, has_audio=True, make_transcoder=lambda bitrate: Transcoder(bitrate=bitrate)
+            Muxer(
+                has_video=False, has_audio=True, make_transcoder=lambda bitrate: Transcoder(bitrate=bitrate)
+            )
         )
         self.script = Script(*events)
         self.broadcast = Broadcast(
             self.script,  # type: ignore[arg-type]
-            self.muxer,
+            self.muxer,  # type: ignore[arg-type]
             make_sinks(),
             lambda data, addr: None,
             self._note_change,
@@ -258,24 +274,15 @@ async def test_what_is_for_the_driver_does_not_come_here() -> None:
 
 
 async def test_sound_is_made_as_the_sinks_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[set[AudioFormat]] = []
-    make = CountingMuxer.set_formats
-
-    def set_formats(muxer: CountingMuxer, formats: set[AudioFormat]) -> list[Tag]:
-        asked.append(formats)
-        return make(muxer, formats)
-
-    monkeypatch.setattr(CountingMuxer, "set_formats", set_formats)
     parts = Parts(9, Connected("profile"), *sounds(2))
     parts.broadcast.pump()
     second = parts.add("two", "auto")
     monkeypatch.setattr(type(second), "format", AAC)
     parts.broadcast._on_sink_event(second, FormatChanged())
     monkeypatch.undo()
-    monkeypatch.setattr(CountingMuxer, "set_formats", set_formats)
     parts.broadcast.remove_sink("1")
     parts.fail(second)
-    assert asked == [{AAC}, {AAC, OPUS}, {AAC}, {OPUS}, set()]
+    assert parts.muxer.asked == [{AAC}, {AAC, OPUS}, {AAC}, {OPUS}, set()]
 
 
 async def test_a_sink_that_comes_late_gets_the_headers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,3 +312,110 @@ async def test_metadata_goes_to_all_sinks(monkeypatch: pytest.MonkeyPatch) -> No
     assert b"onMetaData" in metadata and b"match" in metadata
     monkeypatch.undo()
     parts.broadcast.end(EndReason.DELETED)
+
+
+# Sound that is to be transcoded
+
+
+def begun(parts: Parts) -> None:
+    """Have the stream begin, with AAC for its sink."""
+    parts.script._events += sounds(1)
+    parts.broadcast.pump()
+    assert parts.muxer.pushed == 1 and not parts.broadcast.has_sound
+
+
+async def test_sound_waits_until_it_has_a_turn() -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    parts.script._events += [*sounds(4)[1:], AccessUnit(0, [b"\x41\x9a\x01"], keyframe=False)]
+    parts.broadcast.pump()
+    # The picture did not.
+    assert parts.muxer.drops == {DropReason.H264_AWAITING_IDR: 1}
+    assert (parts.muxer.pushed, parts.broadcast.has_sound) == (2, True)
+    for pushed in (3, 4, 5):
+        assert parts.broadcast.has_sound
+        parts.broadcast.relay_sound()
+        assert parts.muxer.pushed == pushed
+    assert not parts.broadcast.has_sound
+    parts.broadcast.relay_sound()
+    assert parts.muxer.pushed == 5
+    parts.broadcast.end(EndReason.DELETED)
+
+
+async def test_what_waits_is_still_relayed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    pushed: list[Tag] = []
+    monkeypatch.setattr(BroadcastSink, "push", lambda sink, tags: pushed.extend(tags))
+    parts.script._events += sounds(20)[1:]
+    parts.broadcast.pump()
+    assert (parts.muxer.pushed, pushed) == (1, [])
+    parts.broadcast.end(EndReason.DELETED)
+    assert parts.muxer.pushed == 20 and not parts.broadcast.has_sound
+    assert [tag.timestamp_ms for tag in pushed] == [round(number * 1024 / 48) for number in range(19)]
+
+
+async def test_where_too_much_waits_the_oldest_sound_is_relayed_at_once() -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    times: list[int] = []
+    step_us = 2_500
+    parts.script._events += [
+        AudioFrame(0, SOUND, number * step_us) for number in range(1, MAX_WAITING_SOUND + 4)
+    ]
+    parts.broadcast.pump()
+    assert parts.muxer.pushed == 4 and not parts.muxer.drops
+    while parts.broadcast.has_sound:
+        times.append(parts.broadcast._sound[0].time_us // step_us)
+        parts.broadcast.relay_sound()
+    assert times == list(range(4, MAX_WAITING_SOUND + 4))
+    parts.broadcast.end(EndReason.DELETED)
+
+
+async def test_half_a_second_of_long_packets_waits_at_most() -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    parts.script._events += [AudioFrame(0, SOUND, number * 120_000) for number in range(1, 12)]
+    parts.broadcast.pump()
+    waiting = [frame.time_us for frame in parts.broadcast._sound]
+    assert waiting[-1] - waiting[0] < MAX_WAITING_SOUND_US <= waiting[-1] - (waiting[0] - 120_000)
+    parts.broadcast.end(EndReason.DELETED)
+
+
+async def test_sound_that_is_not_transcoded_does_not_wait() -> None:
+    parts = Parts(9, Connected("profile"))
+    parts.add("two", "opus")
+    parts.broadcast.remove_sink("1")
+    parts.script._events += sounds(3)
+    parts.broadcast.pump()
+    assert parts.muxer.pushed == 3 and not parts.broadcast.has_sound
+    parts.broadcast.end(EndReason.DELETED)
+
+
+async def test_sound_stays_in_order_when_it_is_not_transcoded_any_more() -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    frames = sounds(4)
+    parts.script._events += frames[1:3]
+    parts.broadcast.pump()
+    parts.add("two", "opus")
+    parts.broadcast.remove_sink("1")
+    parts.script._events += frames[3:]
+    parts.broadcast.pump()
+    assert list(parts.broadcast._sound) == frames[1:]
+    parts.broadcast.end(EndReason.DELETED)
+    assert parts.muxer.pushed == 4
+
+
+async def test_a_broadcast_that_is_over_has_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(9, Connected("profile"))
+    begun(parts)
+    parts.script._events += sounds(4)[1:]
+    parts.broadcast.pump()
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.script, "events", boom)
+        with pytest.raises(RuntimeError):
+            parts.broadcast.end(EndReason.DELETED)
+    assert parts.ends == [Ended(EndReason.DELETED)] and not parts.broadcast.has_sound
+    parts.broadcast.relay_sound()
+    assert parts.muxer.pushed == 1

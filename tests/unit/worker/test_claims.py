@@ -9,7 +9,7 @@ from tests.peers.rtmp_client import HOST
 from tests.peers.rtmp_server import listening
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
-from tests.unit.worker.serving import Served, boom, make_sinks, send
+from tests.unit.worker.serving import Served, make_sinks, send
 
 from whipway.protocol.rtmp.server import PublishEnded
 from whipway.session.events import EndReason
@@ -21,6 +21,9 @@ from whipway.worker.messages import (
     SinkAdded,
     SinkRefused,
     SinkRemoved,
+    StreamKept,
+    StreamYielded,
+    YieldStream,
 )
 from whipway.worker.rules import SessionRules
 
@@ -106,9 +109,9 @@ async def test_a_refused_offer_ends_nobody(served: Served, offer: str) -> None:
     assert set(served.worker._broadcasts) == {"one"} and served.ends == []
 
 
-async def test_a_bug_while_the_old_one_ends_does_not_cost_the_new_one(served: Served, monkeypatch) -> None:
+async def test_a_bug_while_the_old_one_ends_does_not_cost_the_new_one(served: Served) -> None:
     await served.live()
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    served.break_muxer("one", "flush")
     second = await served.client("two", name="one", takes_over=True)
     assert [(event.session_id, event.reason) for event in served.ends] == [("one", EndReason.REPLACED)]
     await second.connected()
@@ -120,6 +123,25 @@ async def test_the_stream_is_free_after_every_end(served: Served) -> None:
     served.worker.handle(EndSession("one", "deleted"))
     assert isinstance(served.create("two", WhipClient().offer, name="one"), SessionCreated)
     assert isinstance(served.create("three", WhipClient().offer), SessionCreated)
+
+
+async def test_a_stream_is_let_go_for_another_workers_session(served: Served) -> None:
+    key = f"{served.url}/one"
+    await served.live()
+    kept = served.worker.handle(YieldStream(key, False))
+    assert isinstance(kept, StreamKept) and "busy" not in kept.detail and "session" in kept.detail
+    assert served.ends == []
+    assert served.worker.handle(YieldStream(key, True)) == StreamYielded(key)
+    assert [(event.session_id, event.reason) for event in served.ends] == [("one", EndReason.REPLACED)]
+    # Nobody has it any more, which is as good.
+    assert served.worker.handle(YieldStream(key, False)) == StreamYielded(key)
+
+
+async def test_a_stream_of_an_added_sink_is_let_go_alone(served: Served) -> None:
+    await served.live()
+    served.add_sink("one", "two")
+    assert served.worker.handle(YieldStream(f"{served.url}/two", True)) == StreamYielded(f"{served.url}/two")
+    assert list(served.sinks()) == ["1"] and served.ends == []
 
 
 # Streams of added sinks
@@ -225,10 +247,10 @@ async def test_a_first_sink_that_gave_up_keeps_its_stream_until_it_is_removed(se
     assert served.ends == []
 
 
-async def test_a_bug_while_a_sink_is_replaced_costs_its_session(served: Served, monkeypatch) -> None:
+async def test_a_bug_while_a_sink_is_replaced_costs_its_session(served: Served) -> None:
     served.create("one", WhipClient().offer)
     await add_sink(served, "one", "two")
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "set_formats", boom)
+    served.break_muxer("one", "set_formats")
     assert isinstance(served.create("two", WhipClient().offer, takes_over=True), SessionCreated)
     ended = await served.ended()
     assert (ended.session_id, ended.reason) == ("one", EndReason.INTERNAL_ERROR)

@@ -10,7 +10,7 @@ from tests.peers.tcp_client import TcpClient
 from tests.peers.udp_client import UdpClient
 from tests.peers.waiting import until
 from tests.peers.whip_client import WhipClient
-from tests.unit.worker.serving import Served, boom, make_sinks, send
+from tests.unit.worker.serving import Served, make_sinks, send
 
 from whipway.failures import DropReason
 from whipway.media import flv
@@ -19,8 +19,7 @@ from whipway.protocol.rtmp.server import PublishRequested, ServerConnection
 from whipway.relay.muxer import Muxer
 from whipway.session.events import EndReason
 from whipway.session.session import Session, Timeouts
-from whipway.worker import routes
-from whipway.worker import worker as worker_module
+from whipway.worker import rounds, routes
 from whipway.worker.messages import (
     AddSink,
     CreateSession,
@@ -29,6 +28,7 @@ from whipway.worker.messages import (
     EndSession,
     IceNotUpdated,
     IceUpdated,
+    LoadMeasured,
     MetadataSent,
     RemoveSink,
     Request,
@@ -39,10 +39,12 @@ from whipway.worker.messages import (
     SinkAdded,
     SinkRefused,
     SinkRemoved,
+    StopWorker,
     UnknownSession,
     UnknownSink,
     UpdateIce,
     WorkerDescribed,
+    WorkerStopped,
 )
 from whipway.worker.rules import SessionRules
 from whipway.worker.sockets import bind_media
@@ -141,7 +143,7 @@ async def test_nobody_waits_for_a_client_that_does_not_come(served: Served, monk
     ended = await served.ended()
     assert ended.reason == EndReason.SETUP_TIMEOUT
     assert served.is_empty
-    await until(lambda: served.worker._tick_timer is None)
+    await until(lambda: not served.worker._rounds.is_ticking)
 
 
 async def test_a_sink_that_gave_up_ends_the_session_with_its_words(served: Served) -> None:
@@ -241,7 +243,7 @@ async def test_who_moved_without_a_check_is_told_so(
     served: Served, monkeypatch, pictures, silent: list[str]
 ) -> None:
     """Where it cannot be anybody else."""
-    monkeypatch.setattr(worker_module, "STRAY_SILENCE", 0.1)
+    monkeypatch.setattr(rounds, "STRAY_SILENCE", 0.1)
     served.worker._rules = SessionRules(Timeouts(silence=1.0))
     clients = [await served.live(name) for name in silent]
     for client in clients:
@@ -427,6 +429,31 @@ async def test_a_session_that_nobody_knows_is_not_described(served: Served) -> N
     assert (described.drops, described.sessions) == ({"unknown_address": 3}, 0)
 
 
+async def test_what_it_receives_counts_beyond_the_end_of_a_session(served: Served, pictures, sounds) -> None:
+    send(await served.live(), pictures, sounds)
+    await until(lambda: served.sinks()["1"]["frames"] == len(pictures))
+    received = served.worker._received_bytes()
+    assert received == sum(track["bytes"] for track in served.describe()["tracks"]) > 0
+    served.worker.handle(EndSession("one", "deleted"))
+    assert served.worker._received_bytes() == received
+
+
+async def test_it_tells_its_load(served: Served) -> None:
+    await until(lambda: any(isinstance(event, LoadMeasured) for event in served.events))
+
+
+async def test_a_worker_that_is_stopped_tells_every_end(served: Served) -> None:
+    served.create("one", WhipClient().offer)
+    served.create("two", WhipClient().offer)
+    assert served.worker.handle(StopWorker()) == WorkerStopped()
+    assert [(event.session_id, event.reason) for event in served.ends] == [
+        ("one", EndReason.SHUTDOWN),
+        ("two", EndReason.SHUTDOWN),
+    ]
+    refused = served.create("three", WhipClient().offer)
+    assert isinstance(refused, SessionRefused) and refused.kind == "draining"
+
+
 async def test_a_worker_without_tcp(served: Served) -> None:
     udp, _ = bind_media(HOST, 0, tcp=False)
     worker = Worker(
@@ -481,12 +508,12 @@ async def test_a_snapshot_tells_how_long_the_client_has_been_silent(served: Serv
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_a_bug_costs_one_session_and_one_traceback(
-    served: Served, monkeypatch, pictures, sounds, target: type, name: str
+    served: Served, pictures, sounds, target: type, name: str
 ) -> None:
     victim, witness = await served.live("one"), await served.live("two")
-    victims = vars(served.worker._broadcasts["one"])
     with structlog.testing.capture_logs() as logs:
-        monkeypatch.setattr(victims["_muxer"] if target is Muxer else victims["session"], name, boom)
+        break_it = served.break_muxer if target is Muxer else served.break_session
+        break_it("one", name)
         send(victim, pictures, sounds)
         ended = await served.ended()
     assert (ended.session_id, ended.reason) == ("one", EndReason.INTERNAL_ERROR)
@@ -498,18 +525,18 @@ async def test_a_bug_costs_one_session_and_one_traceback(
     await until(lambda: "live/one" not in served.origin.streams)
 
 
-async def test_a_bug_at_delete_does_not_keep_the_session(served: Served, monkeypatch) -> None:
+async def test_a_bug_at_delete_does_not_keep_the_session(served: Served) -> None:
     await served.live()
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    served.break_muxer("one", "flush")
     ended = served.worker.handle(EndSession("one", "deleted"))
     assert isinstance(ended, SessionEnded) and ended.reason == EndReason.DELETED
     assert served.is_empty
     await until(lambda: not served.origin.connections)
 
 
-async def test_a_bug_at_the_very_end_still_releases_the_session(served: Served, monkeypatch) -> None:
+async def test_a_bug_at_the_very_end_still_releases_the_session(served: Served) -> None:
     client = await served.live()
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    served.break_muxer("one", "flush")
     client.machine.close()
     client.flush()
     ended = await served.ended()
@@ -525,10 +552,10 @@ async def test_a_closed_worker_takes_nobody(served: Served) -> None:
     assert refused == SessionRefused("one", "draining", "the server is stopping")
 
 
-async def test_a_bug_at_shutdown_does_not_stop_it(served: Served, monkeypatch) -> None:
+async def test_a_bug_at_shutdown_does_not_stop_it(served: Served) -> None:
     await served.live("one")
     await served.live("two")
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "flush", boom)
+    served.break_muxer("one", "flush")
     served.is_closed = True
     served.worker.close()
     assert {event.session_id for event in served.ends} == {"one", "two"}
@@ -722,10 +749,10 @@ async def test_metadata_is_taken_at_any_time(served: Served) -> None:
     [AddSink("one", "two", "rtmp://host/live", "aac", 128_000, "none", "two", False), RemoveSink("one", "1")],
     ids=lambda request: type(request).__name__,
 )
-async def test_a_bug_in_a_request_costs_its_session(served: Served, monkeypatch, request_: Request) -> None:
+async def test_a_bug_in_a_request_costs_its_session(served: Served, request_: Request) -> None:
     served.create("one", WhipClient().offer)
     served.create("other", WhipClient().offer)
-    monkeypatch.setattr(served.worker._broadcasts["one"]._muxer, "set_formats", boom)
+    served.break_muxer("one", "set_formats")
     with structlog.testing.capture_logs() as logs:
         assert served.worker.handle(request_) == UnknownSession("one")
     assert [entry["event"] for entry in logs] == ["session failed"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from tests.web.v1.api import UNKNOWN_ID, client, create, published
 from tests.web.v1.studio import api_path, get, parse_events, publishing_by_rtmp, sends_picture
 
 from whipway.config import Settings
+from whipway.pool.standing import WorkerStanding
 from whipway.streams.figures import INTERVAL
 from whipway.streams.records import Role
 from whipway.web import event_streams
@@ -276,10 +278,17 @@ def test_what_is_too_long_for_a_code() -> None:
 async def test_workers(served: Served) -> None:
     await served.session()
     [worker] = (await get(served, "/v1/workers"))["items"]
-    assert (worker["id"], worker["sessions"]) == (0, 1)
+    assert (worker["id"], worker["state"], worker["sessions"]) == (0, "running", 1)
+    assert (worker["process_id"], worker["restarts"], worker["lost_sessions"]) == (os.getpid(), 0, 0)
     assert worker.keys() == {
         "id",
+        "state",
+        "process_id",
+        "port",
+        "restarts",
+        "lost_sessions",
         "sessions",
+        "bitrate_in",
         "bytes_in",
         "bytes_out",
         "loop_lag_ms",
@@ -288,15 +297,49 @@ async def test_workers(served: Served) -> None:
     }
 
 
+def standing(state: str, process_id: int, described: WorkerDescribed | None) -> WorkerStanding:
+    return WorkerStanding(
+        number=1,
+        state=state,
+        process_id=process_id,
+        port=8201,
+        restarts=2,
+        lost_sessions=7,
+        described=described,
+    )
+
+
 def test_a_worker_in_numbers() -> None:
     totals = {"bytes_received": 10, "bytes_sent": 9, "drops": {"srtp_failed": 2, "late": 1}}
-    worker = WorkerDescribed({"late": 3}, 4, totals, loop_lag=0.01234, cpu_seconds=5.0, cpu_load=0.0517)
-    assert worker_document(1, worker) == {
+    described = WorkerDescribed(
+        {"late": 3}, 4, totals, loop_lag=0.01234, cpu_seconds=5.0, cpu_load=0.0517, bitrate=2_130_000.4
+    )
+    assert worker_document(standing("running", 4711, described)) == {
         "id": 1,
+        "state": "running",
+        "process_id": 4711,
+        "port": 8201,
+        "restarts": 2,
+        "lost_sessions": 7,
         "sessions": 4,
+        "bitrate_in": 2_130_000,
         "bytes_in": 10,
         "bytes_out": 9,
         "loop_lag_ms": 12.3,
         "cpu_percent": 5.2,
         "drops": {"late": 4, "srtp_failed": 2},
     }
+
+
+def test_a_worker_that_cannot_be_asked() -> None:
+    whole = worker_document(standing("starting", 0, None))
+    assert {key: each for key, each in whole.items() if each is not None} == {
+        "id": 1,
+        "state": "starting",
+        "port": 8201,
+        "restarts": 2,
+        "lost_sessions": 7,
+    }
+    totals = {"bytes_received": 0, "bytes_sent": 0, "drops": {}}
+    described = WorkerDescribed({}, 0, totals, loop_lag=0.0, cpu_seconds=0.0, cpu_load=0.0, bitrate=0.0)
+    assert whole.keys() == worker_document(standing("running", 1, described)).keys()

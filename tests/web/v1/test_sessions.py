@@ -1,7 +1,7 @@
 """Sessions as people and programs with a key see them: the real application with a real worker."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,10 @@ from tests.web.v1.api import client, create
 from tests.web.v1.studio import SESSIONS, UNKNOWN_SESSION, api_path, get, parse_events
 
 from whipway.config import Settings
+from whipway.pool.failures import WorkerSilent
 from whipway.streams import known_sessions
 from whipway.streams.records import Role
+from whipway.streams.sessions import SessionDirectory
 from whipway.web import event_streams
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +126,26 @@ async def test_a_session_that_its_worker_lost_is_left_out(
     assert [each["stream_name"] for each in (await get(served, SESSIONS))["items"]] == ["two"]
     assert_problem(await served.admin.get(api_path(path)), 404, "session_unknown")
     served.worker._broadcasts[broadcast.session_id] = broadcast
+
+
+async def test_sessions_that_nobody_can_tell_of_yet_are_left_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        await served.session(name)
+    describe, asked = SessionDirectory.describe, iter(("silent", "unknown yet", ""))
+
+    async def describe_some(directory: SessionDirectory, session_id: str) -> Mapping[str, Any]:
+        match next(asked):
+            case "silent":
+                raise WorkerSilent
+            case "unknown yet":
+                return {}
+        return await describe(directory, session_id)
+
+    monkeypatch.setattr(SessionDirectory, "describe", describe_some)
+    listed = await get(served, SESSIONS)
+    assert ([each["stream_name"] for each in listed["items"]], listed["total"]) == (["one"], 3)
 
 
 async def test_a_session_that_never_was(served: Served) -> None:

@@ -17,10 +17,11 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from whipway.pool.failures import WorkerSilent
 from whipway.streams.store.database import NO_CONNECTION
 from whipway.web.auth import CHALLENGE
 from whipway.web.paths import printable, without_secrets
-from whipway.web.problems import RETRY_AFTER, Problem, ProblemKind
+from whipway.web.problems import RETRY_AFTER, WORKER_SILENT_DETAIL, Problem, ProblemKind
 
 log = structlog.get_logger("bintu")
 
@@ -39,6 +40,7 @@ class Fault(Enum):
     TOO_SLOW = (408, 9408, "The body did not arrive in time")
     TOO_MUCH = (413, 9413, "The body is too large")
     NO_CONNECTION = (503, 9503, "The database does not answer")
+    NO_WORKER = (503, 10503, "The media worker does not answer")
 
     @property
     def status(self) -> int:
@@ -96,6 +98,8 @@ class BintuRoute(APIRoute):
                 path = printable(without_secrets(request.scope["path"]))
                 log.error("database error", path=path, error=type(error).__name__)
                 return error_answer(BintuError(Fault.NO_CONNECTION, detail="Try again in a moment"))
+            except WorkerSilent:
+                return error_answer(BintuError(Fault.NO_WORKER, detail=WORKER_SILENT_DETAIL))
 
         return answer_or_refuse
 
@@ -118,7 +122,7 @@ def _headers(fault: Fault) -> dict[str, str] | None:
         case Fault.TOO_SLOW:
             # RFC 9110, section 15.5.9: the rest of the body may still come on this connection.
             return {"Connection": "close"}
-        case Fault.NO_CONNECTION:
+        case Fault.NO_CONNECTION | Fault.NO_WORKER:
             return {"Retry-After": str(secrets.choice(RETRY_AFTER))}
         case _:
             return None

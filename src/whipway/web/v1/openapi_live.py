@@ -14,10 +14,12 @@ from whipway.web.v1.openapi_shapes import (
     items_of,
     json_answer,
     list_of,
+    or_null,
 )
 
 _LOOK = (*READ_PROBLEMS, ProblemKind.STREAM_UNKNOWN)
 _AMOUNT: Described = {"type": "number", "minimum": 0}
+_COUNT_OR_NULL: Described = {"type": ["integer", "null"], "minimum": 0}
 _AMOUNT_OR_NULL: Described = {"type": ["number", "null"], "minimum": 0}
 
 
@@ -120,37 +122,51 @@ QR_CODE = _of_stream(
     },
 )
 
+_OF_WORKER = object_of(
+    id=COUNT,
+    state={
+        "description": "starting: at the start, and after it was lost; draining: the server is stopping, and"
+        " takes no new sessions",
+        "type": "string",
+        "enum": ["starting", "running", "draining"],
+    },
+    process_id=_COUNT_OR_NULL | {"description": "Null: there is no process now"},
+    port=COUNT | {"description": "For media"},
+    restarts=COUNT | {"description": "How often it was lost, and started anew"},
+    lost_sessions=COUNT | {"description": "That ended because it was lost"},
+    sessions=_COUNT_OR_NULL,
+    bitrate_in=_COUNT_OR_NULL | {"description": "In bit/s, from publishers, over the last seconds"},
+    bytes_in=_COUNT_OR_NULL | {"description": "From publishers"},
+    bytes_out=_COUNT_OR_NULL | {"description": "That RTMP servers have acknowledged"},
+    loop_lag_ms=_AMOUNT_OR_NULL | {"description": "The worst delay of the event loop lately"},
+    cpu_percent=_AMOUNT_OR_NULL | {"description": "Of one core, lately"},
+    drops=or_null(COUNTS),
+)
+_EXAMPLE_WORKER = {
+    "id": 0,
+    "state": "running",
+    "process_id": 4711,
+    "port": 8200,
+    "restarts": 0,
+    "lost_sessions": 0,
+    "sessions": 1,
+    "bitrate_in": 2_130_000,
+    "bytes_in": 81_203_456,
+    "bytes_out": 80_911_004,
+    "loop_lag_ms": 1.4,
+    "cpu_percent": 3.1,
+    "drops": {"stun_unknown_user": 3},
+}
 WORKERS: Described = {
     "operation_id": "listWorkers",
     "summary": "The media workers of this server, and how they fare",
     "dependencies": KEY_OR_COOKIE,
     "responses": {
         200: json_answer(
-            "As they are now; counts are since the server's start",
-            items_of(
-                object_of(
-                    id=COUNT,
-                    sessions=COUNT,
-                    bytes_in=COUNT | {"description": "From publishers"},
-                    bytes_out=COUNT | {"description": "That RTMP servers have acknowledged"},
-                    loop_lag_ms=_AMOUNT | {"description": "The worst delay of the event loop lately"},
-                    cpu_percent=_AMOUNT | {"description": "Of one core, lately"},
-                    drops=COUNTS,
-                )
-            ),
-            {
-                "items": [
-                    {
-                        "id": 0,
-                        "sessions": 1,
-                        "bytes_in": 81_203_456,
-                        "bytes_out": 80_911_004,
-                        "loop_lag_ms": 1.4,
-                        "cpu_percent": 3.1,
-                        "drops": {"stun_unknown_user": 3},
-                    }
-                ]
-            },
+            "As they are now. What only a worker itself knows is null while it cannot be asked; its counts"
+            " begin anew when it was lost and started again",
+            items_of(_OF_WORKER),
+            {"items": [_EXAMPLE_WORKER]},
         ),
         **problems(*READ_PROBLEMS),
     },

@@ -24,7 +24,12 @@ READ_PROBLEMS = (
     ProblemKind.DATABASE_UNREACHABLE,
 )
 """Of every operation."""
-CHANGE_PROBLEMS = (*READ_PROBLEMS, ProblemKind.CSRF_FAILED, ProblemKind.ORIGIN_NOT_ALLOWED)
+CHANGE_PROBLEMS = (
+    *READ_PROBLEMS,
+    ProblemKind.CSRF_FAILED,
+    ProblemKind.ORIGIN_NOT_ALLOWED,
+    ProblemKind.WORKER_SILENT,
+)
 """Of every operation that changes something."""
 DOCUMENT_PROBLEMS = (*BODY_PROBLEMS, ProblemKind.MALFORMED_JSON, ProblemKind.BODY_REFUSED)
 """Of every one that takes a body."""

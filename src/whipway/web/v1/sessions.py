@@ -3,12 +3,14 @@
 What a session is made of is in `sinks`, `inputs` and `quality`; `openapi_sessions` describes the operations.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from whipway.pool.failures import WorkerSilent
 from whipway.protocol.rtmp.url import parse_rtmp_url
 from whipway.streams.access.roles import Right
 from whipway.streams.publications import Publications
@@ -60,13 +62,10 @@ class _Sessions:
         await self._callers.require(request, Right.VIEW)
         page = parse_page(request.query_params)
         living = self._directory.list_living()[::-1]
-        items = []
-        for session in living[page["offset"] : page["offset"] + page["limit"]]:
-            try:
-                snapshot = await self._directory.describe(session.session_id)
-            except SessionNotFound:  # It ended, and was forgotten, while others were asked.
-                continue
-            items.append(session_document(session, snapshot, self._publications))
+        shown = living[page["offset"] : page["offset"] + page["limit"]]
+        # Together: a worker that is slow to answer keeps nobody waiting more than once.
+        documents = await asyncio.gather(*map(self._document, shown))
+        items = [document for document in documents if document is not None]
         return JSONResponse({"items": items, "total": len(living), **page})
 
     async def get(self, request: Request) -> JSONResponse:
@@ -95,6 +94,14 @@ class _Sessions:
         """What an answer with events begins with."""
         await self._handles.known(request, Right.VIEW)
         return Response(headers=EVENT_HEADERS, media_type=EVENT_STREAM)
+
+    async def _document(self, session: KnownSession) -> dict[str, Any] | None:
+        """None: it is over and forgotten by now, or its worker has not said yet that it made it."""
+        try:
+            snapshot = await self._directory.describe(session.session_id)
+        except (SessionNotFound, WorkerSilent):
+            return None
+        return session_document(session, snapshot, self._publications) if snapshot else None
 
 
 def session_document(

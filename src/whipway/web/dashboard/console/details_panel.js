@@ -40,6 +40,7 @@ class TagsEditor {
   #list = h("ul", { class: "tags", role: "list" });
   #shown = "";
   #pending = 0;
+  #changedAt = ""; // By this person, as the server says. A word from before it may still be on its way.
   #trouble = h("p", { class: "detail warnings", role: "status" });
 
   constructor(desk) {
@@ -50,9 +51,9 @@ class TagsEditor {
     this.element = h("div", { class: "stack" }, this.#field ? this.#field.element : looks, this.#trouble);
   }
 
-  show({ tags }) {
+  show({ tags, updated_at: at }) {
     const shown = JSON.stringify(tags);
-    if (this.#pending > 0 || shown === this.#shown) return;
+    if (this.#pending > 0 || at < this.#changedAt || shown === this.#shown) return;
     this.#shown = shown;
     if (this.#field) this.#field.tags = tags;
     else replace(this.#list, tags.map((tag) => h("li", { class: "tag" }, tag)), tags.length === 0 && NO_TAGS);
@@ -60,7 +61,10 @@ class TagsEditor {
 
   async #put(tags) {
     this.#pending += 1;
-    await this.#desk.ask(this.#trouble, () => this.#desk.api.patch(this.#desk.path, { tags }));
+    await this.#desk.ask(this.#trouble, async () => {
+      const { updated_at: at } = await this.#desk.api.patch(this.#desk.path, { tags });
+      if (at > this.#changedAt) this.#changedAt = at;
+    });
     this.#pending -= 1;
     this.#shown = ""; // The next word from the server tells what became of it.
   }

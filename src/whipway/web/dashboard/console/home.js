@@ -1,4 +1,4 @@
-// What one sees first: how many streams there are, and those that are live, with their pictures.
+// What one sees first: how many streams there are, those that are live, with their pictures, and what carries them.
 
 import { Thumbnails } from "../shared/thumbnails.js";
 import { h, replace, setText } from "./elements.js";
@@ -6,6 +6,7 @@ import { gathered } from "./events.js";
 import { LiveCard } from "./live_card.js";
 import { Rows } from "./panel.js";
 import { canEdit } from "./rights.js";
+import { WorkersPanel } from "./workers_panel.js";
 
 const TILES = [
   { key: "live", words: "Live", path: "/streams?state=live" },
@@ -20,10 +21,18 @@ const TICK_MS = 1_000;
 
 export async function mount(root, { api, events, me, signal }) {
   const home = new Home(api, me, signal);
-  replace(root, home.element);
+  const workers = new WorkersPanel(api, signal);
+  replace(root, h("div", { class: "stack-wide" }, home.element, workers.element));
   const refresh = gathered(() => home.refresh(), PAUSE_MS, signal);
-  events.listen(({ type }) => { if (type === "hello" || type.startsWith("stream.")) refresh(); }, signal);
-  await home.load();
+  const lookAtWorkers = gathered(() => workers.refresh(), PAUSE_MS, signal); // One may keep us waiting for its answer.
+  events.listen(({ type }) => {
+    if (type !== "hello" && !type.startsWith("stream.")) return;
+    refresh();
+    lookAtWorkers();
+  }, signal);
+  const timer = setInterval(() => { if (!document.hidden) lookAtWorkers(); }, FIGURES_MS);
+  signal.addEventListener("abort", () => clearInterval(timer));
+  await Promise.all([home.load(), workers.refresh()]);
 }
 
 class Home {

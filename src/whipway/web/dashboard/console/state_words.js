@@ -19,6 +19,8 @@ const END_REASONS = {
   sink_failed: "no target takes the stream",
   shutdown: "the server was stopped",
   restart: "the server was started anew",
+  worker_lost: "the media worker that carried it died; publish again",
+  lost: "the server lost it; publish again",
   internal_error: "the server made a mistake; its log says more",
 };
 const AGAIN = "It can be live again at any time.";

@@ -37,7 +37,9 @@ export class TagField {
   }
 
   set tags(tags) {
-    this.#tags = [...new Set(tags)];
+    const wanted = [...new Set(tags)];
+    if (JSON.stringify(wanted) === JSON.stringify(this.#tags)) return; // A button that is just being pressed stays.
+    this.#tags = wanted;
     this.#list.hidden = this.#tags.length === 0;
     replace(this.#list, this.#tags.map((tag) => this.#row(tag)));
   }

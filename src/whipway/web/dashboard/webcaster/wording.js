@@ -113,6 +113,8 @@ const END_REASONS = {
   sink_failed: "No RTMP target takes the stream, and none will: see below why.",
   silence: "Nothing came from this browser for too long.",
   shutdown: "The server is being stopped.",
+  worker_lost: "The media worker that carried it died; publish again.",
+  lost: "The server lost it; publish again.",
   internal_error: "The server made a mistake; its log says more.",
 };
 

@@ -11,13 +11,13 @@ from whipway.worker.messages import (
     DescribeSession,
     DescribeWorker,
     EndSession,
-    Event,
     GetKeyframe,
     IceNotUpdated,
     IceUpdated,
     InputSelected,
     KeyframePicture,
     KeyframeRequested,
+    LoadMeasured,
     MetadataSent,
     QualitySet,
     RemoveSink,
@@ -35,12 +35,18 @@ from whipway.worker.messages import (
     SinkAdded,
     SinkRefused,
     SinkRemoved,
+    StopWorker,
+    StreamKept,
+    StreamYielded,
     UnknownInput,
     UnknownLayer,
     UnknownSession,
     UnknownSink,
     UpdateIce,
     WorkerDescribed,
+    WorkerEvent,
+    WorkerStopped,
+    YieldStream,
     decode_message,
     encode_message,
 )
@@ -71,7 +77,7 @@ MESSAGES: list[AnyMessage] = [
     UpdateIce("id", "a=end-of-candidates\r\n", ["tag", "*"]),
     DescribeSession("id"),
     DescribeWorker(),
-    SessionCreated("id", "v=0\r\n", "tag"),
+    SessionCreated("id", "v=0\r\n", "tag", SNAPSHOT),
     SessionRefused("id", "malformed", "no"),
     IceUpdated("id", "tag", "a=ice-lite\r\n"),
     IceNotUpdated("id", "stale", "no"),
@@ -90,7 +96,13 @@ MESSAGES: list[AnyMessage] = [
     SessionEnded("id", "silence", "nothing came", SNAPSHOT),
     SessionDescribed("id", SNAPSHOT),
     UnknownSession("id"),
-    WorkerDescribed({"unknown_address": 3}, 1, {"bytes_sent": 7}, 0.001, 2.5, 0.25),
+    WorkerDescribed({"unknown_address": 3}, 1, {"bytes_sent": 7}, 0.001, 2.5, 0.25, 2_090_000.0),
+    YieldStream("host:443/live/two", True),
+    StreamYielded("host:443/live/two"),
+    StreamKept("host:443/live/two", "it lives"),
+    StopWorker(),
+    WorkerStopped(),
+    LoadMeasured(0.25, 2_090_000.0),
 ]
 
 
@@ -108,7 +120,7 @@ def test_a_message_is_the_same_after_the_crossing(message: AnyMessage) -> None:
 
 
 def test_no_type_was_forgotten() -> None:
-    types = {*get_args(Request), *get_args(Reply), *get_args(Event)}
+    types = {*get_args(Request), *get_args(Reply), *get_args(WorkerEvent)}
     assert types == {type(message) for message in MESSAGES}
 
 
