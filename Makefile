@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz coverage lint types bench-adapt bench-lists bench-loss soak
+.PHONY: help run demo test fuzz coverage lint types bench bench-audio bench-adapt bench-lists bench-loss soak test-compiled wheel-compiled
 
 help:   ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 run: $(VENV)/.run   ## Start the server (make run ARGS="--set http.port=8081")
 	@$(BIN)/whipway serve $(ARGS)
@@ -17,8 +17,20 @@ demo: $(VENV)/.dev   ## Publish a test picture by WHIP, play it back over RTMP, 
 test: $(VENV)/.dev   ## Run all tests (make test ARGS="-m 'not interop'" for the quick ones)
 	@$(BIN)/pytest $(ARGS)
 
+wheel-compiled: $(VENV)/.dev   ## Build a wheel with the packet's way compiled to C, into dist/ (optional, see CONTRIBUTING.md)
+	@$(BIN)/python -m tools.compiled wheel
+
+test-compiled: $(VENV)/.dev   ## Build it, and run the tests on it (make test-compiled ARGS="tests/unit")
+	@$(BIN)/python -m tools.compiled test $(ARGS)
+
 coverage: $(VENV)/.dev   ## Show what the tests without real clients leave uncovered
 	@$(BIN)/pytest -q -m "not interop" --cov=whipway --cov-branch --cov-report=term:skip-covered
+
+bench: $(VENV)/.dev   ## Measure what streams cost: CPU, latency, memory, capacity (make bench ARGS="--quick")
+	@$(BIN)/python -m bench.speed $(ARGS)
+
+bench-audio: $(VENV)/.dev   ## Compare settings of the AAC encoder, by cost and by sound
+	@$(BIN)/python -m bench.audio $(ARGS)
 
 bench-loss: $(VENV)/.dev   ## Measure loss and repair (make bench-loss ARGS="--quick")
 	@$(BIN)/python -m bench.loss $(ARGS)
