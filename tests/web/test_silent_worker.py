@@ -38,5 +38,5 @@ async def test_the_bintu_api_has_a_number_for_it(served: Served, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(served.pool, "request", silent)
         response = await served.admin.put(f"/bintu/stream/{stream['id']}/stop")
-        assert (response.status_code, response.json()["error"]["code"]) == (503, 10503)
+        assert (response.status_code, response.json()["error"]["code"]) == (504, 9504)
         assert "retry-after" in response.headers

@@ -40,7 +40,7 @@ class Fault(Enum):
     TOO_SLOW = (408, 9408, "The body did not arrive in time")
     TOO_MUCH = (413, 9413, "The body is too large")
     NO_CONNECTION = (503, 9503, "The database does not answer")
-    NO_WORKER = (503, 10503, "The media worker does not answer")
+    NO_WORKER = (504, 9504, "The media worker does not answer")
 
     @property
     def status(self) -> int:
