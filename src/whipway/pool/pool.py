@@ -38,12 +38,12 @@ from whipway.worker.messages import (
     WorkerDescribed,
     YieldStream,
 )
+from whipway.worker.worker import FULL as FULL_OF_SINKS
 
 FULL = "every media worker has as much to do as it is set to take"
 DESCRIBE_TIMEOUT = 1.0
 """Seconds. Who asks for figures wants those of the others, even if one worker hangs."""
 NOT_READY = "no media worker is there just now; one is being started"
-FULL_OF_SINKS = "this session has as many sinks as it is set to take"
 
 
 class WorkerPool:

@@ -10,8 +10,9 @@ from whipway.pool import members, pool
 from whipway.pool.failures import RequestFailed, WorkerGone, WorkerSilent
 from whipway.pool.holdings import Held
 from whipway.pool.members import Member
-from whipway.pool.pool import FULL, FULL_OF_SINKS, NOT_READY, WorkerPool
+from whipway.pool.pool import FULL, NOT_READY, WorkerPool
 from whipway.pool.standing import WORKER_LOST
+from whipway.worker import worker
 from whipway.worker.messages import (
     AddSink,
     CreateSession,
@@ -246,7 +247,7 @@ async def test_nobody_loses_a_stream_to_a_session_that_cannot_take_it() -> None:
     crew = Crew(max_sinks=1)
     await crew.create("a", key="stream")
     await crew.create("b")
-    assert await crew.add_sink("b", "stream", takes_over=True) == SinkRefused("b", "full", FULL_OF_SINKS)
+    assert await crew.add_sink("b", "stream", takes_over=True) == SinkRefused("b", "full", worker.FULL)
     crew.workers[1].answers[DescribeSession] = UnknownSession("b")
     assert await crew.add_sink("b", "stream", takes_over=True) == UnknownSession("b")
     assert not [each for each in crew.workers[0].asked if isinstance(each, YieldStream)]
